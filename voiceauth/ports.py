@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seams of the engine: protocols between the use cases and the rooms that touch the world.
+
+Rules:
+
+* Use cases speak to these protocols only; rooms implement them.
+* Time and randomness enter through ``Clock`` and ``Random``, nowhere else.
+* A ``Transaction`` groups an effect with its ledger entry: both are durable, or neither is.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from voiceauth.types import (
+    Consent,
+    Embedding,
+    EnrolmentSegment,
+    GroupName,
+    KeyId,
+    LedgerEntry,
+    ModelHash,
+    Samples,
+    Subject,
+    SubjectId,
+    SubjectState,
+    TenantId,
+    Voiceprint,
+    VoiceprintId,
+)
+from voiceauth.units import Cosine, Hertz, Seconds
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> datetime:
+        """Return the current time, UTC, aware."""
+        ...
+
+    def monotonic(self) -> Seconds:
+        """Return seconds from an arbitrary start that never goes back."""
+        ...
+
+
+class Random(Protocol):
+    """Where unpredictable bytes come from."""
+
+    def token(self, size: int) -> bytes:
+        """Return ``size`` cryptographically random bytes."""
+        ...
+
+
+class SpeakerEmbedder(Protocol):
+    """A loaded speaker model. Implementations are safe to call from several threads."""
+
+    @property
+    def model(self) -> ModelHash:
+        """SHA-256 of the model file."""
+        ...
+
+    @property
+    def rate_hz(self) -> Hertz:
+        """Sampling rate that ``embed`` expects."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        ...
+
+    def embed(self, samples: Samples) -> Embedding:
+        """Embed one span.
+
+        Raises:
+            TooShortError: fewer samples than the model's minimum.
+            ModelOutputError: NaN, infinity or a wrong shape came out.
+        """
+        ...
+
+
+class KeyService(Protocol):
+    """Holds key-encryption keys and never hands them out."""
+
+    def current(self) -> KeyId:
+        """Return the key that new data keys are wrapped under.
+
+        Raises:
+            KeyServiceError: no key is available.
+        """
+        ...
+
+    def wrap(self, key: bytes, context: bytes) -> tuple[KeyId, bytes]:
+        """Wrap a data key under the current key, bound to ``context`` (authenticated)."""
+        ...
+
+    def unwrap(self, key_id: KeyId, wrapped: bytes, context: bytes) -> bytes:
+        """Unwrap a data key.
+
+        Raises:
+            KeyServiceError: the key service is down or does not know ``key_id``.
+            TagMismatchError: the wrapped key or its context was changed.
+        """
+        ...
+
+    def derive(self, purpose: str) -> bytes:
+        """Return a 32-byte secret that depends on the installation and ``purpose`` only.
+
+        It keys pseudonyms and decoys: it survives rotation, and is not a data key.
+        """
+        ...
+
+
+class Transaction(Protocol):
+    """One atomic, durable change of the vault. Nothing in it is visible until it commits."""
+
+    def subject(self, tenant: TenantId, subject: SubjectId) -> Subject | None:
+        """Read one subject, or None."""
+        ...
+
+    def subjects(
+        self, tenant: TenantId, *, after: SubjectId | None, limit: int
+    ) -> Sequence[Subject]:
+        """Read up to ``limit`` subjects in a stable order, after ``after`` exclusively."""
+        ...
+
+    def create_subject(
+        self, tenant: TenantId, subject: SubjectId, *, at: datetime, groups: frozenset[GroupName]
+    ) -> None:
+        """Create a subject with a fresh data key.
+
+        Raises:
+            SubjectExistsError: it is already there.
+        """
+        ...
+
+    def set_state(self, tenant: TenantId, subject: SubjectId, state: SubjectState) -> None:
+        """Change a subject's state. Raises NotFoundError if it is not there."""
+        ...
+
+    def set_groups(
+        self, tenant: TenantId, subject: SubjectId, groups: frozenset[GroupName]
+    ) -> None:
+        """Replace a subject's groups. Raises NotFoundError if it is not there."""
+        ...
+
+    def put_consent(self, tenant: TenantId, subject: SubjectId, consent: Consent) -> None:
+        """Store the subject's consent, encrypted, replacing the last one."""
+        ...
+
+    def add_voiceprint(self, tenant: TenantId, voiceprint: Voiceprint) -> None:
+        """Store a voiceprint, encrypted under its subject's data key."""
+        ...
+
+    def voiceprints(
+        self, tenant: TenantId, subject: SubjectId, model: ModelHash
+    ) -> Sequence[Voiceprint]:
+        """Read a subject's voiceprints of one model, oldest first."""
+        ...
+
+    def delete_voiceprints(self, tenant: TenantId, subject: SubjectId) -> int:
+        """Delete all voiceprints and pending segments of a subject; return how many prints."""
+        ...
+
+    def pending_segments(
+        self, tenant: TenantId, subject: SubjectId, model: ModelHash
+    ) -> Sequence[EnrolmentSegment]:
+        """Read the segments of an unfinished enrolment, oldest first."""
+        ...
+
+    def put_pending_segments(
+        self,
+        tenant: TenantId,
+        subject: SubjectId,
+        model: ModelHash,
+        segments: Sequence[EnrolmentSegment],
+    ) -> None:
+        """Replace the segments of an unfinished enrolment; an empty sequence removes them."""
+        ...
+
+    def erase_subject(self, tenant: TenantId, subject: SubjectId) -> None:
+        """Destroy the subject's data key and delete every row of it. NotFoundError if absent."""
+        ...
+
+    def append(
+        self, *, at: datetime, tenant: TenantId, event: str, body: Mapping[str, object]
+    ) -> LedgerEntry:
+        """Append one entry to the ledger's chain."""
+        ...
+
+
+class Vault(Protocol):
+    """The record: subjects, voiceprints, consent, and the ledger beside them."""
+
+    def begin(self) -> AbstractContextManager[Transaction]:
+        """Open a write transaction: commit on leaving, roll back on an exception.
+
+        Raises:
+            StorageError: the vault cannot be written (full disk, I/O error, locked too long).
+        """
+        ...
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        """Open a consistent read-only view. Writing through it raises InternalError."""
+        ...
+
+    def tenants(self) -> Sequence[TenantId]:
+        """List the tenants that have subjects."""
+        ...
+
+    def ledger(self, *, after: int = 0, limit: int = 1000) -> Sequence[LedgerEntry]:
+        """Read ledger entries in order, ``sequence > after``."""
+        ...
+
+    def close(self) -> None:
+        """Release the files. Safe to call twice."""
+        ...
+
+
+class Gallery(Protocol):
+    """1:N search over voiceprints: a cache rebuilt from the vault, never the record."""
+
+    def add(
+        self,
+        tenant: TenantId,
+        subject: SubjectId,
+        voiceprint: VoiceprintId,
+        embedding: Embedding,
+        groups: frozenset[GroupName],
+    ) -> None:
+        """Add or replace one voiceprint."""
+        ...
+
+    def remove_subject(self, tenant: TenantId, subject: SubjectId) -> int:
+        """Remove all of a subject's voiceprints; return how many."""
+        ...
+
+    def set_groups(
+        self, tenant: TenantId, subject: SubjectId, groups: frozenset[GroupName]
+    ) -> None:
+        """Replace the groups that a subject is found under."""
+        ...
+
+    def search(
+        self, tenant: TenantId, probe: Embedding, *, group: GroupName | None, limit: int
+    ) -> Sequence[tuple[SubjectId, Cosine]]:
+        """Return the best voiceprint of each of the ``limit`` nearest subjects, best first."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of voiceprints held, over all tenants."""
+        ...

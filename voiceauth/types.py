@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Value types that travel between rooms: frozen, without behaviour beyond their own invariants."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import NewType, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceauth.units import Cosine, Decibels, Hertz, Llr, Rate, Seconds
+
+TenantId = NewType("TenantId", str)
+SubjectId = NewType("SubjectId", str)
+CallId = NewType("CallId", str)
+VoiceprintId = NewType("VoiceprintId", str)
+ModelHash = NewType("ModelHash", str)
+"""SHA-256 of the model file, lower-case hex: voiceprints of different hashes are never compared."""
+KeyId = NewType("KeyId", str)
+GroupName = NewType("GroupName", str)
+
+Samples = NDArray[np.float32]
+"""Mono audio, shape (samples,), nominal range -1 to 1."""
+Embedding = NDArray[np.float32]
+"""Speaker embedding, shape (dimension,), Euclidean norm 1 within 1e-4."""
+
+
+class Encoding(StrEnum):
+    """How audio bytes are coded on the wire."""
+
+    MULAW = "mulaw"
+    ALAW = "alaw"
+    PCM16LE = "pcm16le"
+
+
+class Bandwidth(StrEnum):
+    """What frequencies the source really carried, whatever the sampling rate says."""
+
+    NARROWBAND = "narrowband"
+    """Up to about 4 kHz: the classic telephone."""
+    WIDEBAND = "wideband"
+    """Beyond 4 kHz: HD voice, microphones."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """The declared layout of one audio stream.
+
+    Attributes:
+        encoding: G.711 implies 8000 Hz.
+        rate_hz: samples per second and channel.
+        channels: 1 or 2, interleaved.
+        channel: zero-based index of the caller's channel.
+    """
+
+    encoding: Encoding
+    rate_hz: Hertz = 8000
+    channels: int = 1
+    channel: int = 0
+
+
+class Decision(StrEnum):
+    """The four final answers about a claim. There is deliberately no boolean."""
+
+    ACCEPT = "accept"
+    STEP_UP = "step_up"
+    REJECT = "reject"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Progress(StrEnum):
+    """Where a running verification stands before its verdict."""
+
+    LISTENING = "listening"
+    """Below the net-speech floor: no score exists."""
+    UNDECIDED = "undecided"
+    """Scored; more speech may still decide."""
+    DECIDED = "decided"
+
+
+class Reason(StrEnum):
+    """Why evidence, a verdict or an uncounted segment is what it is. Names are stable."""
+
+    MATCH = "match"
+    """The implied false-match rate is at or below the policy's target."""
+    MISMATCH = "mismatch"
+    """The voice is not the claimed subject's at the policy's false-non-match target."""
+    NOT_ENOUGH_SPEECH = "not_enough_speech"
+    UNCERTAIN = "uncertain"
+    """Neither target of the policy was reached with all the speech of the call."""
+    NO_CALIBRATION_SUPPORT = "no_calibration_support"
+    """The calibration tables do not cover this condition: never a guess."""
+    VOICE_NOT_ACCEPTABLE_ALONE = "voice_not_acceptable_alone"
+    """The policy asks for another factor even when the voice matches."""
+    LOW_SNR = "low_snr"
+    CLIPPED = "clipped"
+    LOW_LEVEL = "low_level"
+    DC_OFFSET = "dc_offset"
+    TONE = "tone"
+    DTMF = "dtmf"
+    GAP = "gap"
+    """Audio was lost inside this stretch."""
+    UPSAMPLED_NARROWBAND = "upsampled_narrowband"
+    """Declared wideband, but nothing above 4 kHz: treated as narrowband."""
+    FORMAT_SUSPECT = "format_suspect"
+    """The samples look like another encoding than declared."""
+    INCOHERENT = "incoherent"
+    """The segment does not sound like the rest of this enrolment."""
+    DUPLICATE_VOICE = "duplicate_voice"
+    """The voice is already enrolled under another subject."""
+    ENGINE_FAULT = "engine_fault"
+    """A part of the engine failed; the answer was made safe."""
+    SPOOF_SUSPECTED = "spoof_suspected"
+    REPLAY_SUSPECTED = "replay_suspected"
+    CHALLENGE_FAILED = "challenge_failed"
+    SPEAKER_CHANGED = "speaker_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was measured on a stretch of audio.
+
+    Attributes:
+        snr_db: speech level over noise floor; None before both are known.
+        level_dbfs: active speech level relative to full scale.
+        clipped_fraction: share of speech samples at the rails, 0 to 1.
+        dc_offset: mean of the samples, full scale 1.
+        bandwidth: true source bandwidth, not the sampling rate.
+        issues: what was found wrong; a segment with a disqualifying issue is not counted.
+    """
+
+    snr_db: Decibels | None
+    level_dbfs: Decibels
+    clipped_fraction: float
+    dc_offset: float
+    bandwidth: Bandwidth
+    issues: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Span:
+    """A stretch of net speech that is embedded once.
+
+    Attributes:
+        samples: speech at the model's rate, pauses limited as in training, shape (samples,).
+        net_seconds: speech in it, without the pauses kept for context.
+        start_seconds: stream time of its first sample.
+        end_seconds: stream time just after its last sample.
+        quality: measured on this span; ``issues`` says why it is not counted, if it is not.
+        counted: False when it must not add to the evidence or the enrolment.
+    """
+
+    samples: Samples
+    net_seconds: Seconds
+    start_seconds: Seconds
+    end_seconds: Seconds
+    quality: Quality
+    counted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One calibrated comparison of a probe with a subject's voiceprints.
+
+    Attributes:
+        raw: the (normalised) similarity that was calibrated.
+        llr: natural-log likelihood ratio, None outside the tables' support.
+        false_match_rate: chance that an impostor reaches this LLR, None outside support.
+        false_non_match_rate: chance that the true speaker scores this low or lower.
+        floor_reached: True when the rate is the smallest that the tables can support, so the
+            true one may be smaller.
+    """
+
+    raw: Cosine
+    llr: Llr | None
+    false_match_rate: Rate | None
+    false_non_match_rate: Rate | None
+    floor_reached: bool = False
+
+
+class LivenessState(StrEnum):
+    """State of one liveness layer; absent is not the same as passed."""
+
+    NOT_MEASURED = "not_measured"
+    LIVE = "live"
+    SUSPECT = "suspect"
+
+
+@dataclass(frozen=True, slots=True)
+class LivenessSlot:
+    """One liveness layer's word; ``llr`` is positive for live, None when not measured."""
+
+    state: LivenessState = LivenessState.NOT_MEASURED
+    llr: Llr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """The liveness layers of a call."""
+
+    synthetic: LivenessSlot = LivenessSlot()
+    replay: LivenessSlot = LivenessSlot()
+    challenge: LivenessSlot = LivenessSlot()
+    continuity: LivenessSlot = LivenessSlot()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known so far about a claim; sent whenever it changes.
+
+    Attributes:
+        progress: whether a score exists and whether the verdict is due.
+        heard_seconds: audio received.
+        net_speech_seconds: speech that counted.
+        net_speech_needed_seconds: further net speech before the next step (first score, or
+            the policy's full length); 0 when none is needed.
+        score: None below the net-speech floor.
+        quality: of the speech so far; None before any speech.
+        liveness: slots per layer.
+        reasons: in order of weight.
+    """
+
+    progress: Progress
+    heard_seconds: Seconds
+    net_speech_seconds: Seconds
+    net_speech_needed_seconds: Seconds
+    score: Score | None = None
+    quality: Quality | None = None
+    liveness: Liveness = Liveness()
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The final, recorded answer about a claim.
+
+    Attributes:
+        decision: one of four; compare it, never test it.
+        evidence: what it rests on.
+        policy: name of the policy that was applied.
+        target_false_match_rate: of that policy.
+        record_id: ledger sequence number of the decision record, None until written.
+        model: hash of the speaker model.
+        calibration: version of the calibration tables.
+    """
+
+    decision: Decision
+    evidence: Evidence
+    policy: str
+    target_false_match_rate: Rate
+    record_id: int | None
+    model: ModelHash
+    calibration: str
+
+    def __bool__(self) -> NoReturn:
+        """Refuse truth testing: ``if verdict:`` would read a rejection as success."""
+        raise TypeError("a Verdict has no truth value; compare verdict.decision")
+
+
+class SubjectState(StrEnum):
+    """Life of a subject, without erasure: an erased subject leaves no record."""
+
+    ACTIVE = "active"
+    OPTED_OUT = "opted_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A recorded permission to collect and use one subject's voiceprint.
+
+    Attributes:
+        text_sha256: hash of the exact text that was read or shown, lower-case hex.
+        purpose: what it permits, for example ``authentication``.
+        locale: BCP 47 tag of the text.
+        method: how it was given, for example ``ivr-keypress`` or ``spoken``.
+        given_at: UTC.
+        expires_at: UTC; None for no fixed end.
+        withdrawn_at: UTC; None while in force.
+    """
+
+    text_sha256: str
+    purpose: str
+    locale: str
+    method: str
+    given_at: datetime
+    expires_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A person known to one tenant, as read from the vault.
+
+    Attributes:
+        groups: named lists that Identify may search; names only.
+        net_enrolled_seconds: over all voiceprints of the current model.
+        pending_seconds: net speech of an unfinished enrolment.
+    """
+
+    tenant: TenantId
+    subject: SubjectId
+    state: SubjectState
+    created_at: datetime
+    groups: frozenset[GroupName] = frozenset()
+    consent: Consent | None = None
+    voiceprints: int = 0
+    net_enrolled_seconds: Seconds = 0.0
+    pending_seconds: Seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnrolmentSegment:
+    """One counted stretch of enrolment speech, with where it came from.
+
+    Attributes:
+        embedding: unit norm, shape (dimension,).
+        net_seconds: weight in the voiceprint.
+        call: the call it was heard in.
+        start_seconds: stream time in that call.
+        end_seconds: stream time in that call.
+        snr_db: None if unknown.
+        bandwidth: of the source.
+    """
+
+    embedding: Embedding
+    net_seconds: Seconds
+    call: CallId
+    start_seconds: Seconds
+    end_seconds: Seconds
+    snr_db: Decibels | None
+    bandwidth: Bandwidth
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Voiceprint:
+    """One enrolment of a subject under one model.
+
+    Attributes:
+        embedding: net-seconds-weighted mean of its segments, unit norm, shape (dimension,).
+        model: hash of the model that made it; scores never cross models.
+        net_seconds: total net speech in it.
+        segments: provenance; a segment can be withdrawn and the voiceprint rebuilt.
+    """
+
+    voiceprint: VoiceprintId
+    subject: SubjectId
+    model: ModelHash
+    embedding: Embedding
+    net_seconds: Seconds
+    created_at: datetime
+    segments: tuple[EnrolmentSegment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One row of an identification result: a lead to look at, never an acceptance."""
+
+    subject: SubjectId
+    score: Score
+
+
+class SubjectStanding(Enum):
+    """What Verify finds behind a claim; never shown to the caller of Verify."""
+
+    ENROLLED = "enrolled"
+    UNKNOWN = "unknown"
+    NOT_ENROLLED = "not_enrolled"
+    CONSENT_ENDED = "consent_ended"
+    OPTED_OUT = "opted_out"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One link of the audit chain.
+
+    Attributes:
+        sequence: starts at 1, without gaps.
+        at: UTC time of the event.
+        tenant: whose event it is; empty for the installation itself.
+        event: stable dotted name, for example ``verify.verdict``.
+        body: canonical JSON of the event; identifiers are pseudonyms.
+        previous_hash: of the entry before; 32 zero bytes for the first.
+        entry_hash: SHA-256 over all the above.
+    """
+
+    sequence: int
+    at: datetime
+    tenant: TenantId
+    event: str
+    body: str
+    previous_hash: bytes = field(repr=False)
+    entry_hash: bytes = field(repr=False)
