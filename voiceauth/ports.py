@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from voiceauth.types import (
+    Bandwidth,
     Consent,
     Embedding,
     EnrolmentSegment,
@@ -22,6 +23,7 @@ from voiceauth.types import (
     LedgerEntry,
     ModelHash,
     Samples,
+    Score,
     Subject,
     SubjectId,
     SubjectState,
@@ -76,6 +78,25 @@ class SpeakerEmbedder(Protocol):
         Raises:
             TooShortError: fewer samples than the model's minimum.
             ModelOutputError: NaN, infinity or a wrong shape came out.
+        """
+        ...
+
+
+class Scorer(Protocol):
+    """Turns two embeddings into calibrated evidence. Pure and safe from several threads."""
+
+    @property
+    def version(self) -> str:
+        """Version of the calibration tables."""
+        ...
+
+    def score(
+        self, probe: Embedding, enrolled: Embedding, *, net_seconds: Seconds, bandwidth: Bandwidth
+    ) -> Score:
+        """Compare a probe of ``net_seconds`` of speech with an enrolled voiceprint.
+
+        Returns:
+            A score whose rates are None where the tables have no support.
         """
         ...
 
@@ -157,6 +178,12 @@ class Transaction(Protocol):
         self, tenant: TenantId, subject: SubjectId, model: ModelHash
     ) -> Sequence[Voiceprint]:
         """Read a subject's voiceprints of one model, oldest first."""
+        ...
+
+    def keep_latest_voiceprints(
+        self, tenant: TenantId, subject: SubjectId, model: ModelHash, keep: int
+    ) -> int:
+        """Delete all but the ``keep`` newest voiceprints of a model; return how many are left."""
         ...
 
     def delete_voiceprints(self, tenant: TenantId, subject: SubjectId) -> int:
@@ -246,6 +273,10 @@ class Gallery(Protocol):
         self, tenant: TenantId, probe: Embedding, *, group: GroupName | None, limit: int
     ) -> Sequence[tuple[SubjectId, Cosine]]:
         """Return the best voiceprint of each of the ``limit`` nearest subjects, best first."""
+        ...
+
+    def subjects(self, tenant: TenantId, group: GroupName | None) -> int:
+        """Return how many subjects a search of this tenant and group covers."""
         ...
 
     def __len__(self) -> int:

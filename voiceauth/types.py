@@ -360,6 +360,91 @@ class Candidate:
     score: Score
 
 
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The candidates of an identification so far, best first.
+
+    Attributes:
+        searched: subjects that were searched.
+        false_positive_identification_rate: chance that a search over other people reaches the best
+            candidate's score; None without candidates or support.
+        final: True in the last ranking of a call.
+    """
+
+    candidates: tuple[Candidate, ...]
+    evidence: Evidence
+    searched: int
+    false_positive_identification_rate: Rate | None
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReport:
+    """What became of one stretch of enrolment speech."""
+
+    start_seconds: Seconds
+    end_seconds: Seconds
+    net_seconds: Seconds
+    counted: bool
+    reasons: tuple[Reason, ...]
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentProgress:
+    """How far an enrolment has come, earlier calls included."""
+
+    net_seconds: Seconds
+    needed_seconds: Seconds
+    carried_over_seconds: Seconds
+    segment: SegmentReport | None = None
+
+
+class EnrolmentOutcome(StrEnum):
+    """How an enrolment call ended."""
+
+    ENROLLED = "enrolled"
+    """A voiceprint was stored."""
+    PARTIAL = "partial"
+    """Not enough yet; what was collected is kept for the next call."""
+    DUPLICATE = "duplicate"
+    """The voice is already enrolled under another subject; what was collected was discarded."""
+    INCOHERENT = "incoherent"
+    """The segments do not sound like one person; what was collected was discarded."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentResult:
+    """What is durable after an enrolment call.
+
+    Attributes:
+        net_seconds: in the stored voiceprint, or kept for the next call.
+        record_id: ledger sequence number.
+        voiceprints: of this subject now.
+        voiceprint: id of the stored one, if one was stored.
+        duplicate: the other subject, with DUPLICATE only.
+    """
+
+    outcome: EnrolmentOutcome
+    net_seconds: Seconds
+    record_id: int
+    voiceprints: int
+    voiceprint: VoiceprintId | None = None
+    duplicate: SubjectId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is told about a model in use."""
+
+    role: str
+    name: str
+    sha256: str
+    licence: str
+    rate_hz: Hertz
+    dimension: int
+
+
 class SubjectStanding(Enum):
     """What Verify finds behind a claim; never shown to the caller of Verify."""
 

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings: one TOML file and environment overrides, typed and checked at start.
+
+Rules:
+
+* Every setting has a default, so that ``voiceauth serve`` works with no file at all.
+* An unknown key, a wrong type or a value out of bounds refuses to start.
+* Secrets never stand here, only their locations.
+* Nothing is global: the parsed ``Settings`` is passed in.
+
+An environment variable overrides the file: ``VOICEAUTH_SERVER__PORT=50443`` sets ``server.port``.
+
+Example:
+    >>> load(None, environment=False).server.port
+    50051
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from voiceauth.errors import SettingsError
+
+_Seconds = Annotated[float, Field(gt=0, le=86_400)]
+_Rate = Annotated[float, Field(gt=0, le=0.5)]
+
+
+def default_data_directory() -> Path:
+    """Return the per-user data directory: ``$XDG_DATA_HOME/voiceauth`` or its usual default."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "voiceauth"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(_Section):
+    """Where the server listens, and its limits."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(50051, ge=0, le=65535, description="TCP port; 0 picks a free one.")
+    allow_plaintext_beyond_loopback: bool = Field(
+        default=False,
+        description="Listen on other than loopback addresses although this version has no TLS of "
+        "its own. Set it only behind a proxy that terminates mutual TLS.",
+    )
+    max_concurrent_calls: int = Field(
+        200, ge=1, description="Streams at once; further ones get RESOURCE_EXHAUSTED."
+    )
+    max_concurrent_requests: int = Field(
+        400, ge=1, description="RPCs of any kind at once, streams included."
+    )
+    max_message_bytes: int = Field(
+        65_536, ge=1024, le=4_194_304, description="Largest message, and so largest audio chunk."
+    )
+    max_stream_seconds: _Seconds = Field(
+        600.0, description="Longest stream, in seconds of wall clock and of audio."
+    )
+    idle_seconds: _Seconds = Field(15.0, description="Longest silence on the wire in a stream.")
+    request_seconds: _Seconds = Field(5.0, description="Deadline that unary calls are clamped to.")
+    drain_seconds: _Seconds = Field(
+        30.0, description="How long running calls may go on after SIGTERM."
+    )
+    inference_threads: int = Field(
+        0, ge=0, le=256, description="Threads that run the model; 0 means one per core."
+    )
+    inference_queue: int = Field(
+        256, ge=1, description="Spans that may wait for the model before calls are slowed."
+    )
+    reflection: bool = Field(default=False, description="Serve gRPC reflection; not in production.")
+
+
+class StorageSettings(_Section):
+    """Where the record and the keys live."""
+
+    data_dir: Path = Field(
+        default_factory=default_data_directory, description="Directory of vault and ledger."
+    )
+    key_file: Path | None = Field(
+        None, description="Key-encryption keys; default `keys.json` in `data_dir`."
+    )
+
+    @property
+    def keys(self) -> Path:
+        """The key file in effect."""
+        return self.key_file or self.data_dir / "keys.json"
+
+
+class ModelSettings(_Section):
+    """Which models run."""
+
+    directory: Path | None = Field(
+        None, description="Directory with a manifest.json; default the models in the package."
+    )
+    speaker: str | None = Field(
+        None, description="Name of the speaker model in the manifest; default its default."
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the models run.")
+
+
+class SpeechSettings(_Section):
+    """What counts as speech."""
+
+    span_seconds: _Seconds = Field(3.0, description="Net speech that is embedded at once.")
+    least_snr_db: float = Field(
+        3.0, ge=-20, le=60, description="Speech below this signal-to-noise ratio is not counted."
+    )
+    least_level_dbfs: float = Field(
+        -55.0, ge=-90, le=0, description="Speech below this level is not counted."
+    )
+    most_clipped_fraction: float = Field(
+        0.05, ge=0, le=1, description="Speech with more samples at the rails is not counted."
+    )
+
+
+class PolicySettings(_Section):
+    """One decision policy, in error rates and seconds."""
+
+    target_false_match_rate: _Rate = Field(
+        0.01, description="Largest chance of accepting a zero-effort impostor, over the whole call."
+    )
+    target_false_non_match_rate: _Rate = Field(
+        0.01, description="Largest chance of rejecting the true speaker outright."
+    )
+    floor_seconds: _Seconds = Field(2.0, description="Net speech below which there is no score.")
+    full_seconds: _Seconds = Field(
+        15.0, description="Net speech after which an undecided call ends in STEP_UP."
+    )
+    accept_on_voice_alone: bool = Field(
+        default=True, description="False turns a match into STEP_UP with the match as its reason."
+    )
+
+
+class EnrolmentSettings(_Section):
+    """How much and how good speech makes a voiceprint."""
+
+    needed_seconds: _Seconds = Field(20.0, description="Net speech in a voiceprint.")
+    max_voiceprints: int = Field(
+        5, ge=1, le=50, description="Voiceprints kept per subject; the oldest makes room."
+    )
+    purpose: str = Field(
+        "authentication", min_length=1, description="Consent purpose that permits enrolment."
+    )
+    coherence_false_non_match_rate: _Rate = Field(
+        0.005,
+        description="A segment that the speaker of the others would only produce this rarely is "
+        "not counted.",
+    )
+    duplicate_false_match_rate: _Rate = Field(
+        0.01,
+        description="Another subject's voiceprint is reported as a duplicate when an impostor "
+        "would reach its score only this rarely, over the whole search.",
+    )
+
+
+class LogSettings(_Section):
+    """The operator's log. It never holds audio, embeddings or raw subject ids."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level.")
+    format: Literal["json", "console"] = Field("json", description="One JSON object per line.")
+
+
+def _policies() -> dict[str, PolicySettings]:
+    return {
+        "standard": PolicySettings(),
+        "strict": PolicySettings(target_false_match_rate=0.001, full_seconds=30.0),
+        "evidence": PolicySettings(accept_on_voice_alone=False),
+    }
+
+
+class Settings(BaseSettings):
+    """All settings of one installation."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="VOICEAUTH_", env_nested_delimiter="__"
+    )
+
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    speech: SpeechSettings = Field(default_factory=SpeechSettings)
+    enrolment: EnrolmentSettings = Field(default_factory=EnrolmentSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    policies: dict[str, PolicySettings] = Field(
+        default_factory=_policies,
+        description="Named policies; those of a file are added to the built-in ones.",
+    )
+    default_policy: str = Field("standard", description="Policy that an empty name means.")
+
+    @field_validator("policies")
+    @classmethod
+    def _keep_built_in(cls, given: dict[str, PolicySettings]) -> dict[str, PolicySettings]:
+        return {**_policies(), **given}
+
+    @model_validator(mode="after")
+    def _default_policy_exists(self) -> "Settings":
+        if self.default_policy not in self.policies:
+            message = f"default_policy {self.default_policy!r} is not among policies"
+            raise ValueError(message)
+        return self
+
+
+def load(path: Path | None, *, environment: bool = True) -> Settings:
+    """Read the settings.
+
+    Args:
+        path: a TOML file, or None for the defaults.
+        environment: whether ``VOICEAUTH_*`` variables override the file.
+
+    Returns:
+        Checked, frozen settings.
+
+    Raises:
+        SettingsError: the file is missing, is not TOML, has an unknown key or a bad value; the
+            message names the key.
+    """
+    if path is not None and not path.is_file():
+        raise SettingsError(f"There is no settings file {path}.")
+
+    class _Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings
+            sources: list[PydanticBaseSettingsSource] = [init_settings]
+            if environment:
+                _refuse_unknown_variables()
+                sources.append(env_settings)
+            if path is not None:
+                sources.append(TomlConfigSettingsSource(settings_cls, toml_file=path))
+            return tuple(sources)
+
+    try:
+        return Settings.model_construct(**dict(_Loaded()))
+    except ValidationError as error:
+        raise SettingsError(f"Settings: {_first_problem(error)}.") from error
+    except ValueError as error:  # TOML syntax, malformed JSON in a variable
+        raise SettingsError(f"Settings cannot be read: {error}.") from error
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"VOICEAUTH_{name}".upper() for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith("VOICEAUTH_") and variable.split("__")[0].upper() not in known:
+            raise SettingsError(f"Settings: unknown environment variable {variable}.")
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem: dict[str, Any] = dict(error.errors()[0])
+    place = ".".join(str(part) for part in problem["loc"]) or "settings"
+    return f"{place}: {problem['msg']}"

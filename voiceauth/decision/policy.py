@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator asks of a verification, in error rates and seconds."""
+
+from dataclasses import dataclass
+
+from voiceauth.errors import SettingsError
+from voiceauth.units import Rate, Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One named decision policy.
+
+    Attributes:
+        name: how a call asks for it.
+        target_false_match_rate: largest chance, over the whole call, of accepting an impostor
+            who makes no special effort.
+        target_false_non_match_rate: largest chance, over the whole call, of rejecting the true
+            speaker outright; between the two targets lies STEP_UP.
+        floor_seconds: net speech below which no score exists.
+        full_seconds: net speech after which waiting for more is pointless.
+        step_seconds: net speech between two looks at the score.
+        accept_on_voice_alone: False turns every ACCEPT into STEP_UP with the match as its reason.
+
+    Raises:
+        SettingsError: a rate outside (0, 0.5], or seconds out of order.
+    """
+
+    name: str
+    target_false_match_rate: Rate = 0.01
+    target_false_non_match_rate: Rate = 0.01
+    floor_seconds: Seconds = 2.0
+    full_seconds: Seconds = 15.0
+    step_seconds: Seconds = 3.0
+    accept_on_voice_alone: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that cannot mean anything."""
+        for field in ("target_false_match_rate", "target_false_non_match_rate"):
+            if not 0.0 < getattr(self, field) <= 0.5:  # noqa: PLR2004 - a coin toss is the limit
+                raise SettingsError(f"Policy {self.name}: {field} must lie in (0, 0.5].")
+        if not 0.0 < self.floor_seconds <= self.full_seconds:
+            raise SettingsError(f"Policy {self.name}: floor_seconds must lie in (0, full_seconds].")
+        if self.step_seconds <= 0.0:
+            raise SettingsError(f"Policy {self.name}: step_seconds must be positive.")

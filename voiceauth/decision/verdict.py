@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order-checked state machine that turns looks into a decision.
+
+Verification of one look, in this order; the numbers stand again at the code:
+
+(1) A fault anywhere: the driver answers ``FAULTED``, STEP_UP, instead of looking.
+(2) No score: below the floor, INCONCLUSIVE at the end.
+(3) No calibration support: STEP_UP at the end, never earlier, as more speech may bring support.
+(4) Liveness or continuity suspects: never ACCEPT.
+(5) Implied false-match rate within this look's share: ACCEPT, or STEP_UP if the policy wants
+    another factor anyway. Skipped when the claim may not be accepted (the subject is not there).
+(6) Implied false-non-match rate within this look's share: REJECT.
+(7) Otherwise go on, and at the end STEP_UP.
+
+Example:
+    >>> from voiceauth.types import Score
+    >>> decider = Decider(Policy("standard"))
+    >>> sure = Score(raw=0.8, llr=9.0, false_match_rate=0.0001, false_non_match_rate=0.7)
+    >>> decider.look(sure, net_seconds=5.0, final=False).decision
+    <Decision.ACCEPT: 'accept'>
+"""
+
+from dataclasses import dataclass
+
+from voiceauth.decision.policy import Policy
+from voiceauth.decision.spending import Spending, planned_looks
+from voiceauth.errors import InternalError
+from voiceauth.types import Decision, Liveness, LivenessState, Reason, Score
+from voiceauth.units import Rate, Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one look led to.
+
+    Attributes:
+        decision: None to go on listening.
+        reasons: in order of weight.
+    """
+
+    decision: Decision | None
+    reasons: tuple[Reason, ...]
+
+
+FAULTED = Outcome(Decision.STEP_UP, (Reason.ENGINE_FAULT,))
+"""(1) The answer when a part of the engine failed during the call, whatever was found before."""
+
+
+class Decider:
+    """Decides one call. One instance per call; it refuses to be asked again after deciding.
+
+    Args:
+        policy: what the operator asks for.
+        may_accept: False when the claim can never be accepted (no such subject, no voiceprint, no
+            consent). A match then counts as uncertain, so that nothing outside can tell.
+    """
+
+    def __init__(self, policy: Policy, *, may_accept: bool = True) -> None:
+        looks = planned_looks(policy.floor_seconds, policy.full_seconds, policy.step_seconds)
+        self._policy = policy
+        self._may_accept = may_accept
+        self._match = Spending(policy.target_false_match_rate, looks)
+        self._mismatch = Spending(policy.target_false_non_match_rate, looks)
+        self._decided = False
+
+    def look(
+        self,
+        score: Score | None,
+        *,
+        net_seconds: Seconds,
+        final: bool,
+        liveness: Liveness | None = None,
+    ) -> Outcome:
+        """Look at the evidence once.
+
+        Args:
+            score: of all speech so far, None if nothing was scored.
+            net_seconds: speech that counted so far.
+            final: no more speech will come.
+            liveness: the layers' words so far.
+
+        Returns:
+            The outcome; ``decision`` is never None when ``final`` is set.
+
+        Raises:
+            InternalError: the call was decided before.
+        """
+        if self._decided:
+            raise InternalError(detail="a decided call was looked at again")
+        last = final or net_seconds >= self._policy.full_seconds
+        outcome = self._judge(score, net_seconds, liveness or Liveness(), last=last)
+        self._decided = outcome.decision is not None
+        return outcome
+
+    def _judge(
+        self,
+        score: Score | None,
+        net_seconds: Seconds,
+        liveness: Liveness,
+        *,
+        last: bool,
+    ) -> Outcome:
+        if score is None or net_seconds < self._policy.floor_seconds:  # (2)
+            reasons = (Reason.NOT_ENOUGH_SPEECH,)
+            return Outcome(Decision.INCONCLUSIVE if last else None, reasons)
+        if score.false_match_rate is None or score.false_non_match_rate is None:  # (3)
+            reasons = (Reason.NO_CALIBRATION_SUPPORT,)
+            return Outcome(Decision.STEP_UP if last else None, reasons)
+        return self._compare(
+            score.false_match_rate, score.false_non_match_rate, suspicions(liveness), last=last
+        )
+
+    def _compare(
+        self, match: Rate, mismatch: Rate, suspects: tuple[Reason, ...], *, last: bool
+    ) -> Outcome:
+        match_target = self._match.next_target(final=last)
+        mismatch_target = self._mismatch.next_target(final=last)
+        if match <= match_target and suspects:  # (4)
+            return Outcome(Decision.STEP_UP, suspects)
+        if match <= match_target and self._may_accept:  # (5)
+            return self._matched()
+        if mismatch <= mismatch_target:  # (6)
+            return Outcome(Decision.REJECT, (Reason.MISMATCH, *suspects))
+        if last:  # (7)
+            return Outcome(Decision.STEP_UP, (*suspects, Reason.UNCERTAIN))
+        return Outcome(None, (*suspects, Reason.UNCERTAIN))
+
+    def _matched(self) -> Outcome:
+        if not self._policy.accept_on_voice_alone:
+            reasons = (Reason.VOICE_NOT_ACCEPTABLE_ALONE, Reason.MATCH)
+            return Outcome(Decision.STEP_UP, reasons)
+        return Outcome(Decision.ACCEPT, (Reason.MATCH,))
+
+
+def suspicions(liveness: Liveness) -> tuple[Reason, ...]:
+    """Name the liveness layers that suspect an attack, gravest first."""
+    layers = (
+        (liveness.synthetic, Reason.SPOOF_SUSPECTED),
+        (liveness.replay, Reason.REPLAY_SUSPECTED),
+        (liveness.challenge, Reason.CHALLENGE_FAILED),
+        (liveness.continuity, Reason.SPEAKER_CHANGED),
+    )
+    return tuple(reason for slot, reason in layers if slot.state is LivenessState.SUSPECT)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Do the segments of one enrolment sound like one person?
+
+A stranger's segment in a voiceprint opens the account to the stranger, so each segment is held
+against all others. The rule is an error rate: a segment is out when its true speaker would only
+rarely sound that unlike the rest.
+"""
+
+from collections.abc import Sequence
+
+from voiceauth.ports import Scorer
+from voiceauth.scoring.combine import centroid
+from voiceauth.types import EnrolmentSegment, Score
+from voiceauth.units import Rate
+
+
+def fits(score: Score, false_non_match_rate: Rate) -> bool:
+    """Say whether a score is compatible with one speaker.
+
+    A score without calibration support does not fit: what cannot be judged is not counted.
+    """
+    return (
+        score.false_non_match_rate is not None and score.false_non_match_rate > false_non_match_rate
+    )
+
+
+def coherent(
+    scorer: Scorer, segments: Sequence[EnrolmentSegment], false_non_match_rate: Rate
+) -> tuple[EnrolmentSegment, ...]:
+    """Keep the segments that agree with the centroid of the others.
+
+    Args:
+        segments: at least one, in any order.
+        false_non_match_rate: how rarely the true speaker may be thrown out per segment.
+
+    Returns:
+        The agreeing ones, in order; a single segment agrees with itself.
+    """
+    if len(segments) < 2:  # noqa: PLR2004 - one segment has no others
+        return tuple(segments)
+    kept = []
+    for index, segment in enumerate(segments):
+        others = [one for place, one in enumerate(segments) if place != index]
+        score = scorer.score(
+            segment.embedding,
+            centroid([(one.embedding, one.net_seconds) for one in others]),
+            net_seconds=segment.net_seconds,
+            bandwidth=segment.bandwidth,
+        )
+        if fits(score, false_non_match_rate):
+            kept.append(segment)
+    return tuple(kept)

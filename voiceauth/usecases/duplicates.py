@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is this voice already enrolled under another subject of the tenant?
+
+The gallery only proposes; each proposal is scored 1:1 from the vault. Because every enrolled
+subject is a chance for a false alarm, the rate that counts is that of the whole search over N subjects.
+"""
+
+import math
+
+from voiceauth.ports import Transaction
+from voiceauth.scoring.combine import centroid
+from voiceauth.types import Bandwidth, Embedding, Score, Subject, SubjectId
+from voiceauth.units import Rate, Seconds
+from voiceauth.usecases.engine import Engine
+
+PROPOSALS = 5
+
+
+def other_subject_with_this_voice(
+    engine: Engine,
+    view: Transaction,
+    subject: Subject,
+    voice: Embedding,
+    net_seconds: Seconds,
+    bandwidth: Bandwidth,
+) -> SubjectId | None:
+    """Return the best other subject below the duplicate limit, or None."""
+    others = engine.gallery.subjects(subject.tenant, None)
+    proposals = engine.gallery.search(subject.tenant, voice, group=None, limit=PROPOSALS)
+    for candidate, _ in proposals:
+        if candidate == subject.subject:
+            continue
+        prints = view.voiceprints(subject.tenant, candidate, engine.embedder.model)
+        if not prints:
+            continue
+        score = engine.scorer.score(
+            voice,
+            centroid([(one.embedding, one.net_seconds) for one in prints]),
+            net_seconds=net_seconds,
+            bandwidth=bandwidth,
+        )
+        rate = search_rate(score, others)
+        if rate is not None and rate <= engine.enrolment.duplicate_false_match_rate:
+            return candidate
+    return None
+
+
+def search_rate(score: Score, subjects: int) -> Rate | None:
+    """Return the chance that a search over other people reaches this score at least once.
+
+    Within the tables this is 1 - (1 - FMR)^N. At their floor the false-match rate is only known to
+    be small, so the Markov bound of the likelihood ratio takes over: among impostors a calibrated
+    ratio exceeds t with probability at most 1/t, hence at most N * exp(-LLR) over N of them.
+
+    Args:
+        score: of the best candidate.
+        subjects: how many were searched.
+
+    Returns:
+        A rate, or None where the score has no support.
+    """
+    count = max(subjects, 1)
+    if score.false_match_rate is None or score.llr is None:
+        return None
+    within = 1.0 - (1.0 - score.false_match_rate) ** count
+    if not score.floor_reached:
+        return within
+    return min(within, count * math.exp(-score.llr))

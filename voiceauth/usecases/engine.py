@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts that every use case works with, put together once at start."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from voiceauth.decision.policy import Policy
+from voiceauth.errors import UnknownPolicyError
+from voiceauth.ledger.pseudonym import pseudonym
+from voiceauth.ports import Clock, Gallery, Random, Scorer, SpeakerEmbedder, Vault
+from voiceauth.signal.net_speech import SpeechOptions
+from voiceauth.types import Embedding, ModelCard, TenantId
+from voiceauth.units import Rate, Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentRules:
+    """How much and how good speech makes a voiceprint; the settings' ``[enrolment]``."""
+
+    needed_seconds: Seconds = 20.0
+    max_voiceprints: int = 5
+    purpose: str = "authentication"
+    coherence_false_non_match_rate: Rate = 0.005
+    duplicate_false_match_rate: Rate = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Engine:
+    """Everything a use case needs, as protocols and frozen rules.
+
+    Attributes:
+        decoys: embeddings that stand in for a voiceprint that is not there, so that a claim on an
+            unknown subject costs and looks like any other; shape of each (dimension,).
+        secret: purpose -> 32-byte installation secret, for pseudonyms and the choice of a decoy.
+        max_audio_seconds: longest audio of one stream.
+    """
+
+    vault: Vault
+    gallery: Gallery
+    embedder: SpeakerEmbedder
+    scorer: Scorer
+    clock: Clock
+    random: Random
+    secret: Callable[[str], bytes]
+    speech: SpeechOptions
+    policies: Mapping[str, Policy]
+    default_policy: str
+    enrolment: EnrolmentRules
+    decoys: Sequence[Embedding]
+    models: tuple[ModelCard, ...]
+    max_audio_seconds: Seconds = 600.0
+
+    def policy(self, name: str) -> Policy:
+        """Return the named policy, the default one for an empty name.
+
+        Raises:
+            UnknownPolicyError: the settings do not define it.
+        """
+        found = self.policies.get(name or self.default_policy)
+        if found is None:
+            raise UnknownPolicyError
+        return found
+
+    def pseudonym(self, tenant: TenantId, identifier: str) -> str:
+        """Return the keyed hash that stands for an identifier in the ledger and the logs."""
+        return pseudonym(self.secret("ledger-pseudonym"), tenant, identifier)

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Collect one consenting subject's voice, over one call or several, and store a voiceprint of it.
+
+The order of one call; the service drives it and runs the model between ``hear`` and ``weigh``:
+
+(1) ``EnrolCall(engine, request)`` checks the request; ``load()`` refuses without a consent in force,
+    before any audio is looked at, and fetches what earlier calls collected.
+(2) ``hear``, ``gap``, ``dtmf``, ``finish`` return spans; a span that is not counted is reported with
+    its reason, a counted one is embedded and weighed.
+(3) ``weigh`` holds each span against the rest of the enrolment (the coherence gate).
+(4) ``conclude`` re-checks the consent, looks for the voice under other subjects, and stores either
+    a voiceprint, or the collected segments for the next call, together with the ledger entry.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from voiceauth.consent.rules import in_force
+from voiceauth.errors import ConsentMissingError, NotFoundError, OptedOutError
+from voiceauth.ports import Transaction
+from voiceauth.scoring.combine import centroid
+from voiceauth.types import (
+    AudioFormat,
+    CallId,
+    Embedding,
+    EnrolmentOutcome,
+    EnrolmentProgress,
+    EnrolmentResult,
+    EnrolmentSegment,
+    Reason,
+    SegmentReport,
+    Span,
+    Subject,
+    SubjectId,
+    SubjectState,
+    TenantId,
+    Voiceprint,
+    VoiceprintId,
+)
+from voiceauth.units import Seconds
+from voiceauth.usecases.coherence import coherent, fits
+from voiceauth.usecases.duplicates import other_subject_with_this_voice
+from voiceauth.usecases.engine import Engine
+from voiceauth.usecases.listening import Listener
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentRequest:
+    """Whose voice is to be enrolled, and how the call sounds on the wire."""
+
+    call: CallId
+    tenant: TenantId
+    subject: SubjectId
+    audio_format: AudioFormat
+
+
+class EnrolCall:
+    """One call of an enrolment. Not thread-safe: one caller, one driver."""
+
+    def __init__(self, engine: Engine, request: EnrolmentRequest) -> None:
+        self._engine = engine
+        self._request = request
+        self._listener = Listener(request.audio_format, engine.speech, engine.max_audio_seconds)
+        self._carried: tuple[EnrolmentSegment, ...] = ()
+        self._collected: list[EnrolmentSegment] = []
+        self._earlier: Embedding | None = None
+        self._incoherent_seconds: Seconds = 0.0
+
+    def load(self) -> EnrolmentProgress:
+        """Check that enrolment is permitted and fetch what is there. Blocking.
+
+        Raises:
+            NotFoundError: there is no such subject.
+            OptedOutError: the subject wants no voice biometrics.
+            ConsentMissingError: no consent is in force.
+        """
+        request, model = self._request, self._engine.embedder.model
+        with self._engine.vault.read() as view:
+            self._permitted(view)
+            self._carried = tuple(view.pending_segments(request.tenant, request.subject, model))
+            prints = view.voiceprints(request.tenant, request.subject, model)
+        if prints:
+            self._earlier = centroid([(one.embedding, one.net_seconds) for one in prints])
+        return self.progress()
+
+    def hear(self, data: bytes) -> list[Span]:
+        """Take audio bytes; return the spans that they completed."""
+        return self._listener.hear(data)
+
+    def gap(self, lost_seconds: Seconds) -> list[Span]:
+        """Note lost audio."""
+        return self._listener.gap(lost_seconds)
+
+    def dtmf(self, digit: str, seconds: Seconds) -> list[Span]:
+        """Note a key press."""
+        return self._listener.dtmf(digit, seconds)
+
+    def finish(self) -> list[Span]:
+        """End the audio."""
+        return self._listener.finish()
+
+    @property
+    def enough(self) -> bool:
+        """True once the voiceprint can be made."""
+        return self._net_seconds() >= self._engine.enrolment.needed_seconds
+
+    def refuse(self, span: Span) -> EnrolmentProgress:
+        """Report a span that the signal room did not count."""
+        return self.progress(_report(span, counted=False, reasons=span.quality.issues))
+
+    def weigh(self, span: Span, embedding: Embedding) -> EnrolmentProgress:
+        """Count one embedded span, if it sounds like the rest."""
+        reason = self._objection(span, embedding)
+        if reason is not None:
+            self._incoherent_seconds += span.net_seconds
+            return self.progress(_report(span, counted=False, reasons=(reason,)))
+        self._collected.append(
+            EnrolmentSegment(
+                embedding=embedding,
+                net_seconds=span.net_seconds,
+                call=self._request.call,
+                start_seconds=span.start_seconds,
+                end_seconds=span.end_seconds,
+                snr_db=span.quality.snr_db,
+                bandwidth=span.quality.bandwidth,
+            )
+        )
+        return self.progress(_report(span, counted=True, reasons=span.quality.issues))
+
+    def progress(self, segment: SegmentReport | None = None) -> EnrolmentProgress:
+        """Return how far the enrolment has come."""
+        net = self._net_seconds()
+        return EnrolmentProgress(
+            net_seconds=net,
+            needed_seconds=max(0.0, self._engine.enrolment.needed_seconds - net),
+            carried_over_seconds=sum(one.net_seconds for one in self._carried),
+            segment=segment,
+        )
+
+    def conclude(self) -> EnrolmentResult:
+        """Store what was collected. Blocking; what it returns is durable.
+
+        Raises:
+            NotFoundError, OptedOutError, ConsentMissingError: permission ended during the call.
+            StorageError: nothing was stored.
+        """
+        request, engine = self._request, self._engine
+        with engine.vault.begin() as transaction:
+            subject = self._permitted(transaction)
+            # Another call of the same subject may have stored segments meanwhile: none is lost.
+            now = transaction.pending_segments(
+                request.tenant, request.subject, engine.embedder.model
+            )
+            segments = (*now, *self._collected)
+            result = self._settle(transaction, subject, segments)
+            prints = transaction.voiceprints(request.tenant, request.subject, engine.embedder.model)
+        if result.outcome is EnrolmentOutcome.ENROLLED:
+            engine.gallery.remove_subject(request.tenant, request.subject)
+            for one in prints:
+                engine.gallery.add(
+                    request.tenant, request.subject, one.voiceprint, one.embedding, subject.groups
+                )
+        return result
+
+    def _settle(
+        self, transaction: Transaction, subject: Subject, segments: Sequence[EnrolmentSegment]
+    ) -> EnrolmentResult:
+        engine = self._engine
+        if self._incoherent_seconds > sum(one.net_seconds for one in self._collected):
+            return self._keep(transaction, EnrolmentOutcome.INCOHERENT, (), subject)
+        net = sum(one.net_seconds for one in segments)
+        if net < engine.enrolment.needed_seconds:
+            return self._keep(transaction, EnrolmentOutcome.PARTIAL, segments, subject)
+        kept = coherent(engine.scorer, segments, engine.enrolment.coherence_false_non_match_rate)
+        kept_net = sum(one.net_seconds for one in kept)
+        if kept_net <= net / 2:
+            return self._keep(transaction, EnrolmentOutcome.INCOHERENT, (), subject)
+        if kept_net < engine.enrolment.needed_seconds:
+            return self._keep(transaction, EnrolmentOutcome.PARTIAL, kept, subject)
+        mean = centroid([(one.embedding, one.net_seconds) for one in kept])
+        duplicate = other_subject_with_this_voice(
+            engine, transaction, subject, mean, kept_net, kept[0].bandwidth
+        )
+        if duplicate is not None:
+            return self._keep(
+                transaction, EnrolmentOutcome.DUPLICATE, (), subject, duplicate=duplicate
+            )
+        return self._store(transaction, subject, kept, mean)
+
+    def _keep(
+        self,
+        transaction: Transaction,
+        outcome: EnrolmentOutcome,
+        segments: Sequence[EnrolmentSegment],
+        subject: Subject,
+        *,
+        duplicate: SubjectId | None = None,
+    ) -> EnrolmentResult:
+        """Store the segments for the next call, or drop them, and say so in the ledger."""
+        request = self._request
+        transaction.put_pending_segments(
+            request.tenant, request.subject, self._engine.embedder.model, segments
+        )
+        net = sum(one.net_seconds for one in segments)
+        extra = {} if duplicate is None else {"duplicate": self._pseudonym(duplicate)}
+        return EnrolmentResult(
+            outcome=outcome,
+            net_seconds=net,
+            record_id=self._record(transaction, outcome, net, extra),
+            voiceprints=subject.voiceprints,
+            duplicate=duplicate,
+        )
+
+    def _store(
+        self,
+        transaction: Transaction,
+        subject: Subject,
+        segments: Sequence[EnrolmentSegment],
+        mean: Embedding,
+    ) -> EnrolmentResult:
+        request, engine = self._request, self._engine
+        model = engine.embedder.model
+        voiceprint = Voiceprint(
+            voiceprint=VoiceprintId(engine.random.token(16).hex()),
+            subject=request.subject,
+            model=model,
+            embedding=mean,
+            net_seconds=sum(one.net_seconds for one in segments),
+            created_at=engine.clock.now(),
+            segments=tuple(segments),
+        )
+        transaction.add_voiceprint(request.tenant, voiceprint)
+        transaction.put_pending_segments(request.tenant, request.subject, model, ())
+        kept = transaction.keep_latest_voiceprints(
+            request.tenant, request.subject, model, engine.enrolment.max_voiceprints
+        )
+        outcome = EnrolmentOutcome.ENROLLED
+        extra = {"voiceprint": voiceprint.voiceprint, "segments": len(segments)}
+        return EnrolmentResult(
+            outcome=outcome,
+            net_seconds=voiceprint.net_seconds,
+            record_id=self._record(transaction, outcome, voiceprint.net_seconds, extra),
+            voiceprints=kept,
+            voiceprint=voiceprint.voiceprint,
+        )
+
+    def _record(
+        self,
+        transaction: Transaction,
+        outcome: EnrolmentOutcome,
+        net: Seconds,
+        extra: dict[str, object],
+    ) -> int:
+        body = {
+            "call": self._pseudonym(self._request.call),
+            "subject": self._pseudonym(self._request.subject),
+            "outcome": outcome.value,
+            "net_seconds": round(net, 3),
+            "heard_seconds": round(self._listener.heard_seconds, 3),
+            "model": self._engine.embedder.model,
+            **extra,
+        }
+        entry = transaction.append(
+            at=self._engine.clock.now(),
+            tenant=self._request.tenant,
+            event="enrol.result",
+            body=body,
+        )
+        return entry.sequence
+
+    def _permitted(self, view: Transaction) -> Subject:
+        subject = view.subject(self._request.tenant, self._request.subject)
+        if subject is None:
+            raise NotFoundError("There is no such subject; create it first.")
+        if subject.state is SubjectState.OPTED_OUT:
+            raise OptedOutError
+        if not in_force(subject.consent, self._engine.enrolment.purpose, self._engine.clock.now()):
+            raise ConsentMissingError
+        return subject
+
+    def _objection(self, span: Span, embedding: Embedding) -> Reason | None:
+        """Hold a span against the other segments, and against earlier voiceprints."""
+        limit = self._engine.enrolment.coherence_false_non_match_rate
+        references = [self._earlier] if self._earlier is not None else []
+        others = (*self._carried, *self._collected)
+        if others:
+            references.append(centroid([(one.embedding, one.net_seconds) for one in others]))
+        for reference in references:
+            score = self._engine.scorer.score(
+                embedding,
+                reference,
+                net_seconds=span.net_seconds,
+                bandwidth=span.quality.bandwidth,
+            )
+            if not fits(score, limit):
+                return Reason.INCOHERENT
+        return None
+
+    def _net_seconds(self) -> Seconds:
+        return sum(one.net_seconds for one in (*self._carried, *self._collected))
+
+    def _pseudonym(self, identifier: str) -> str:
+        return self._engine.pseudonym(self._request.tenant, identifier)
+
+
+def _report(span: Span, *, counted: bool, reasons: tuple[Reason, ...]) -> SegmentReport:
+    return SegmentReport(
+        start_seconds=span.start_seconds,
+        end_seconds=span.end_seconds,
+        net_seconds=span.net_seconds,
+        counted=counted,
+        reasons=reasons,
+        quality=span.quality,
+    )

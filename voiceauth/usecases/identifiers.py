@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks on the names that come from outside, so that nothing odd reaches a log or a key."""
+
+import re
+from collections.abc import Iterable
+
+from voiceauth.errors import InputError
+from voiceauth.types import CallId, GroupName, SubjectId, TenantId
+
+_ALLOWED = re.compile(r"[A-Za-z0-9._:@+\-]{1,128}\Z")
+MAX_GROUPS = 32
+
+
+def tenant_id(text: str) -> TenantId:
+    """Check a tenant id. Raises InputError unless it is 1 to 128 of ``[A-Za-z0-9._:@+-]``."""
+    return TenantId(_checked(text, "tenant_id"))
+
+
+def subject_id(text: str) -> SubjectId:
+    """Check a subject id. Raises InputError like ``tenant_id``."""
+    return SubjectId(_checked(text, "subject_id"))
+
+
+def call_id(text: str) -> CallId:
+    """Check a call id. Raises InputError like ``tenant_id``."""
+    return CallId(_checked(text, "call_id"))
+
+
+def group_name(text: str) -> GroupName:
+    """Check a group name. Raises InputError like ``tenant_id``."""
+    return GroupName(_checked(text, "group"))
+
+
+def group_names(names: Iterable[str]) -> frozenset[GroupName]:
+    """Check a set of group names. Raises InputError for a bad one or more than 32."""
+    checked = frozenset(group_name(name) for name in names)
+    if len(checked) > MAX_GROUPS:
+        raise InputError(f"A subject can be in at most {MAX_GROUPS} groups.")
+    return checked
+
+
+def _checked(text: str, field: str) -> str:
+    if not _ALLOWED.match(text):
+        raise InputError(f"{field} must be 1 to 128 characters of [A-Za-z0-9._:@+-].")
+    return text

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Say, during a live call, how strongly the caller's voice supports the claimed identity.
+
+The order of one call; the service drives it and runs the model between ``hear`` and ``weigh``:
+
+(1) ``VerifyCall(engine, claim)`` checks the request.
+(2) ``load()`` fetches the voiceprints, or a stand-in when there are none, at the same cost.
+(3) ``hear``, ``gap``, ``dtmf``, ``finish`` return spans; each counted span is embedded once.
+(4) ``weigh(span, embedding)`` returns evidence; ``decided`` may become true.
+(5) ``conclude()`` writes the decision record and returns the verdict; ``abandon()`` records a call
+    that was lost before.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from voiceauth.consent.rules import in_force
+from voiceauth.decision.policy import Policy
+from voiceauth.decision.verdict import FAULTED, Decider, Outcome
+from voiceauth.errors import IntegrityError, InternalError
+from voiceauth.ports import Transaction
+from voiceauth.scoring.combine import WeightedMean, centroid
+from voiceauth.types import (
+    AudioFormat,
+    CallId,
+    Embedding,
+    Evidence,
+    Progress,
+    Quality,
+    Reason,
+    Score,
+    Span,
+    SubjectId,
+    SubjectStanding,
+    SubjectState,
+    TenantId,
+    Verdict,
+)
+from voiceauth.units import Seconds
+from voiceauth.usecases.engine import Engine
+from voiceauth.usecases.listening import Listener
+from voiceauth.usecases.records import evidence_body
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who the caller says to be, and how the call sounds on the wire."""
+
+    call: CallId
+    tenant: TenantId
+    subject: SubjectId
+    audio_format: AudioFormat
+    policy: str = ""
+
+
+class VerifyCall:
+    """One verification. Not thread-safe: one caller, one driver.
+
+    Raises:
+        UnknownPolicyError: the claim names a policy that is not defined.
+        UnsupportedFormatError: the audio format is impossible.
+    """
+
+    def __init__(self, engine: Engine, claim: Claim) -> None:
+        self._engine = engine
+        self._claim = claim
+        self._policy: Policy = engine.policy(claim.policy)
+        self._listener = Listener(claim.audio_format, engine.speech, engine.max_audio_seconds)
+        self._standing = SubjectStanding.UNKNOWN
+        self._enrolled: Embedding | None = None
+        self._decider: Decider | None = None
+        self._probe = WeightedMean()
+        self._score: Score | None = None
+        self._outcome: Outcome | None = None
+        self._next_look: Seconds = self._policy.floor_seconds
+        self._ended = False
+
+    def load(self) -> None:
+        """Fetch what the voice is compared with. Blocking: call it off the event loop.
+
+        Raises:
+            StorageError: the vault cannot be read.
+            IntegrityError: the voiceprint failed its check; nothing may be decided.
+        """
+        with self._engine.vault.read() as view:
+            self._standing, self._enrolled = self._fetch(view)
+        may_accept = self._standing is SubjectStanding.ENROLLED
+        self._decider = Decider(self._policy, may_accept=may_accept)
+
+    def hear(self, data: bytes) -> list[Span]:
+        """Take audio bytes; return the spans that they completed. Errors as ``Listener.hear``."""
+        return self._listener.hear(data)
+
+    def gap(self, lost_seconds: Seconds) -> list[Span]:
+        """Note lost audio."""
+        return self._listener.gap(lost_seconds)
+
+    def dtmf(self, digit: str, seconds: Seconds) -> list[Span]:
+        """Note a key press."""
+        return self._listener.dtmf(digit, seconds)
+
+    def finish(self) -> list[Span]:
+        """End the audio; what the last spans bring is judged by ``conclude``."""
+        self._ended = True
+        return self._listener.finish()
+
+    @property
+    def decided(self) -> bool:
+        """True once no more audio is needed."""
+        return self._outcome is not None
+
+    def weigh(self, span: Span, embedding: Embedding) -> Evidence:
+        """Add one embedded span and judge, if enough new speech came since the last look.
+
+        Args:
+            span: counted.
+            embedding: of its samples.
+
+        Returns:
+            The evidence now.
+        """
+        self._probe.add(embedding, span.net_seconds)
+        net = self._probe.net_seconds
+        if net >= self._policy.floor_seconds:
+            self._score = self._compare(net)
+        if self._score is not None and net >= self._next_look - 1e-6 and not self._ended:
+            self._next_look = net + self._policy.step_seconds
+            outcome = self._decide(final=False)
+            self._outcome = outcome if outcome.decision is not None else None
+        return self.evidence()
+
+    def evidence(self) -> Evidence:
+        """Return what is known now."""
+        net = self._probe.net_seconds if self._score else self._listener.net_seconds
+        if self.decided:
+            progress, needed = Progress.DECIDED, 0.0
+        elif self._score is None:
+            progress, needed = Progress.LISTENING, self._policy.floor_seconds - net
+        else:
+            progress, needed = Progress.UNDECIDED, self._policy.full_seconds - net
+        return Evidence(
+            progress=progress,
+            heard_seconds=self._listener.heard_seconds,
+            net_speech_seconds=max(net, self._listener.net_seconds),
+            net_speech_needed_seconds=max(0.0, needed),
+            score=self._score,
+            quality=self._listener.quality(),
+            reasons=self._reasons(),
+        )
+
+    def conclude(self, *, fault: bool = False) -> Verdict:
+        """Decide, record, and only then answer. Blocking: call it off the event loop.
+
+        Args:
+            fault: a part of the engine failed during the call; the verdict is STEP_UP.
+
+        Raises:
+            StorageError: the record could not be written; there is no verdict.
+        """
+        if self._outcome is None or fault:
+            self._outcome = FAULTED if fault else self._decide(final=True)
+        decision = self._outcome.decision
+        if decision is None:
+            raise InternalError(detail="a final look gave no decision")
+        evidence = self.evidence()
+        body = {
+            **evidence_body(evidence),
+            "call": self._engine.pseudonym(self._claim.tenant, self._claim.call),
+            "subject": self._engine.pseudonym(self._claim.tenant, self._claim.subject),
+            "standing": self._standing.value,
+            "decision": decision.value,
+            "policy": self._policy.name,
+            "target_false_match_rate": self._policy.target_false_match_rate,
+            "target_false_non_match_rate": self._policy.target_false_non_match_rate,
+            "model": self._engine.embedder.model,
+            "calibration": self._engine.scorer.version,
+        }
+        with self._engine.vault.begin() as transaction:
+            entry = transaction.append(
+                at=self._engine.clock.now(),
+                tenant=self._claim.tenant,
+                event="verify.verdict",
+                body=body,
+            )
+        return Verdict(
+            decision=decision,
+            evidence=evidence,
+            policy=self._policy.name,
+            target_false_match_rate=self._policy.target_false_match_rate,
+            record_id=entry.sequence,
+            model=self._engine.embedder.model,
+            calibration=self._engine.scorer.version,
+        )
+
+    def abandon(self) -> None:
+        """Record that the call was lost before a verdict. Blocking; raises StorageError."""
+        body = {
+            **evidence_body(self.evidence()),
+            "call": self._engine.pseudonym(self._claim.tenant, self._claim.call),
+            "subject": self._engine.pseudonym(self._claim.tenant, self._claim.subject),
+        }
+        with self._engine.vault.begin() as transaction:
+            transaction.append(
+                at=self._engine.clock.now(),
+                tenant=self._claim.tenant,
+                event="verify.abandoned",
+                body=body,
+            )
+
+    def _fetch(self, view: Transaction) -> tuple[SubjectStanding, Embedding]:
+        """Read the claim's voiceprints, and a decoy in every case, so that both ways cost alike."""
+        engine, claim = self._engine, self._claim
+        decoy = self._decoy()
+        found = view.subject(claim.tenant, claim.subject)
+        prints = view.voiceprints(claim.tenant, claim.subject, engine.embedder.model)
+        if found is None:
+            return SubjectStanding.UNKNOWN, decoy
+        if found.state is SubjectState.OPTED_OUT:
+            return SubjectStanding.OPTED_OUT, decoy
+        if not in_force(found.consent, engine.enrolment.purpose, engine.clock.now()):
+            return SubjectStanding.CONSENT_ENDED, decoy
+        if not prints:
+            return SubjectStanding.NOT_ENROLLED, decoy
+        if any(one.model != engine.embedder.model for one in prints):
+            raise IntegrityError(detail="a voiceprint of another model came back")
+        enrolled = centroid([(one.embedding, one.net_seconds) for one in prints])
+        return SubjectStanding.ENROLLED, enrolled
+
+    def _decoy(self) -> Embedding:
+        """Pick a stand-in by keyed hash, so that one subject always gets the same one."""
+        name = f"{self._claim.tenant}\0{self._claim.subject}".encode()
+        digest = hmac.new(self._engine.secret("decoy"), name, hashlib.sha256).digest()
+        return self._engine.decoys[int.from_bytes(digest[:8], "big") % len(self._engine.decoys)]
+
+    def _compare(self, net: Seconds) -> Score:
+        if self._enrolled is None:
+            raise InternalError(detail="weigh before load")
+        quality: Quality | None = self._listener.quality()
+        if quality is None:
+            raise InternalError(detail="a span without quality")
+        return self._engine.scorer.score(
+            self._probe.mean(), self._enrolled, net_seconds=net, bandwidth=quality.bandwidth
+        )
+
+    def _decide(self, *, final: bool) -> Outcome:
+        if self._decider is None:
+            raise InternalError(detail="a decision before load")
+        return self._decider.look(self._score, net_seconds=self._probe.net_seconds, final=final)
+
+    def _reasons(self) -> tuple[Reason, ...]:
+        quality = self._listener.quality()
+        issues = quality.issues if quality else ()
+        if self._outcome is not None:
+            return (*self._outcome.reasons, *issues)
+        if self._score is None:
+            return (Reason.NOT_ENOUGH_SPEECH, *issues)
+        if self._score.llr is None:
+            return (Reason.NO_CALIBRATION_SUPPORT, *issues)
+        return (Reason.UNCERTAIN, *issues)
