@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds ``voiceauth/v1/*_pb2*.py`` from ``proto/``, for the wheel, for editable installs and by hand.
+"""Builds ``voiceauth/v1/*_pb2*.py`` from ``proto/``: for wheels, editable installs and by hand.
 
 ``python proto/build_hook.py`` does the same in a checkout.
 """

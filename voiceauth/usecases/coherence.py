@@ -30,6 +30,7 @@ def coherent(
     """Keep the segments that agree with the centroid of the others.
 
     Args:
+        scorer: calibrated comparison.
         segments: at least one, in any order.
         false_non_match_rate: how rarely the true speaker may be thrown out per segment.
 

@@ -2,7 +2,7 @@
 """Is this voice already enrolled under another subject of the tenant?
 
 The gallery only proposes; each proposal is scored 1:1 from the vault. Because every enrolled
-subject is a chance for a false alarm, the rate that counts is that of the whole search over N subjects.
+subject is a chance for a false alarm, the rate that counts is that of the whole search.
 """
 
 import math
@@ -21,6 +21,7 @@ def other_subject_with_this_voice(
     view: Transaction,
     subject: Subject,
     voice: Embedding,
+    *,
     net_seconds: Seconds,
     bandwidth: Bandwidth,
 ) -> SubjectId | None:

@@ -3,13 +3,13 @@
 
 The order of one call; the service drives it and runs the model between ``hear`` and ``weigh``:
 
-(1) ``EnrolCall(engine, request)`` checks the request; ``load()`` refuses without a consent in force,
-    before any audio is looked at, and fetches what earlier calls collected.
-(2) ``hear``, ``gap``, ``dtmf``, ``finish`` return spans; a span that is not counted is reported with
-    its reason, a counted one is embedded and weighed.
+(1) ``EnrolCall(engine, request)`` checks the request; ``load()`` refuses without a consent in
+    force, before any audio is looked at, and fetches what earlier calls collected.
+(2) ``hear``, ``gap``, ``dtmf``, ``finish`` return spans; a span that is not counted is reported
+    with its reason, a counted one is embedded and weighed.
 (3) ``weigh`` holds each span against the rest of the enrolment (the coherence gate).
-(4) ``conclude`` re-checks the consent, looks for the voice under other subjects, and stores either
-    a voiceprint, or the collected segments for the next call, together with the ledger entry.
+(4) ``conclude`` re-checks the consent, looks for the voice under other subjects, and stores
+    either a voiceprint or the collected segments for the next call, with the ledger entry.
 """
 
 from collections.abc import Sequence
@@ -179,13 +179,18 @@ class EnrolCall:
             return self._keep(transaction, EnrolmentOutcome.PARTIAL, kept, subject)
         mean = centroid([(one.embedding, one.net_seconds) for one in kept])
         duplicate = other_subject_with_this_voice(
-            engine, transaction, subject, mean, kept_net, kept[0].bandwidth
+            engine,
+            transaction,
+            subject,
+            mean,
+            net_seconds=kept_net,
+            bandwidth=kept[0].bandwidth,
         )
         if duplicate is not None:
             return self._keep(
                 transaction, EnrolmentOutcome.DUPLICATE, (), subject, duplicate=duplicate
             )
-        return self._store(transaction, subject, kept, mean)
+        return self._store(transaction, kept, mean)
 
     def _keep(
         self,
@@ -214,7 +219,6 @@ class EnrolCall:
     def _store(
         self,
         transaction: Transaction,
-        subject: Subject,
         segments: Sequence[EnrolmentSegment],
         mean: Embedding,
     ) -> EnrolmentResult:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Forget a person: destroy the data key, delete the rows, drop the vectors, and record that it was done."""
+"""Forget a person: destroy the data key, delete the rows, drop the vectors, and record it."""
 
 from dataclasses import dataclass
 

@@ -4,7 +4,7 @@
 Each function is one transaction: the effect and its ledger entry are durable together, or neither.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from voiceauth.consent.rules import check_new_consent
@@ -30,7 +30,7 @@ def create_subject(
     """Create a subject. Raises SubjectExistsError."""
     with engine.vault.begin() as transaction:
         transaction.create_subject(tenant, subject, at=engine.clock.now(), groups=groups)
-        _record(engine, transaction, tenant, subject, "subject.created", {"groups": len(groups)})
+        _record(engine, transaction, tenant, subject, "subject.created", groups=len(groups))
         return _existing(transaction, tenant, subject)
 
 
@@ -38,7 +38,7 @@ def get_subject(engine: Engine, tenant: TenantId, subject: SubjectId) -> Subject
     """Read one subject; the reading is recorded. Raises NotFoundError."""
     with engine.vault.begin() as transaction:
         found = _existing(transaction, tenant, subject)
-        _record(engine, transaction, tenant, subject, "subject.read", {})
+        _record(engine, transaction, tenant, subject, "subject.read")
         return found
 
 
@@ -65,8 +65,7 @@ def set_groups(
     """Replace a subject's groups. Raises NotFoundError."""
     with engine.vault.begin() as transaction:
         transaction.set_groups(tenant, subject, groups)
-        body = {"groups": sorted(groups)}
-        _record(engine, transaction, tenant, subject, "subject.groups", body)
+        _record(engine, transaction, tenant, subject, "subject.groups", groups=sorted(groups))
         changed = _existing(transaction, tenant, subject)
     engine.gallery.set_groups(tenant, subject, groups)
     return changed
@@ -87,13 +86,17 @@ def record_consent(
         if _existing(transaction, tenant, subject).state is SubjectState.OPTED_OUT:
             raise OptedOutError
         transaction.put_consent(tenant, subject, consent)
-        body = {
-            "text_sha256": consent.text_sha256,
-            "purpose": consent.purpose,
-            "method": consent.method,
-            "locale": consent.locale,
-        }
-        _record(engine, transaction, tenant, subject, "consent.recorded", body)
+        _record(
+            engine,
+            transaction,
+            tenant,
+            subject,
+            "consent.recorded",
+            text_sha256=consent.text_sha256,
+            purpose=consent.purpose,
+            method=consent.method,
+            locale=consent.locale,
+        )
         return _existing(transaction, tenant, subject)
 
 
@@ -111,8 +114,9 @@ def withdraw_consent(engine: Engine, tenant: TenantId, subject: SubjectId) -> Su
             raise ConsentMissingError
         transaction.put_consent(tenant, subject, replace(consent, withdrawn_at=now))
         deleted = transaction.delete_voiceprints(tenant, subject)
-        body = {"voiceprints_deleted": deleted}
-        _record(engine, transaction, tenant, subject, "consent.withdrawn", body)
+        _record(
+            engine, transaction, tenant, subject, "consent.withdrawn", voiceprints_deleted=deleted
+        )
         changed = _existing(transaction, tenant, subject)
     engine.gallery.remove_subject(tenant, subject)
     return changed
@@ -126,8 +130,9 @@ def opt_out(engine: Engine, tenant: TenantId, subject: SubjectId) -> Subject:
             transaction.create_subject(tenant, subject, at=now, groups=frozenset())
         deleted = transaction.delete_voiceprints(tenant, subject)
         transaction.set_state(tenant, subject, SubjectState.OPTED_OUT)
-        body = {"voiceprints_deleted": deleted}
-        _record(engine, transaction, tenant, subject, "subject.opted_out", body)
+        _record(
+            engine, transaction, tenant, subject, "subject.opted_out", voiceprints_deleted=deleted
+        )
         changed = _existing(transaction, tenant, subject)
     engine.gallery.remove_subject(tenant, subject)
     return changed
@@ -138,7 +143,7 @@ def undo_opt_out(engine: Engine, tenant: TenantId, subject: SubjectId) -> Subjec
     with engine.vault.begin() as transaction:
         _existing(transaction, tenant, subject)
         transaction.set_state(tenant, subject, SubjectState.ACTIVE)
-        _record(engine, transaction, tenant, subject, "subject.opt_out_undone", {})
+        _record(engine, transaction, tenant, subject, "subject.opt_out_undone")
         return _existing(transaction, tenant, subject)
 
 
@@ -155,7 +160,8 @@ def _record(
     tenant: TenantId,
     subject: SubjectId,
     event: str,
-    body: Mapping[str, object],
+    /,
+    **body: object,
 ) -> None:
     transaction.append(
         at=engine.clock.now(),
