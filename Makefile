@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` and `make test` do all their own set-up: they need Python 3.11 or newer, make, and the
+# package registries. Everything they install stays in the .venv* folders here.
+
+PYTHON ?= python3
+PIP_FLAGS = -qq --disable-pip-version-check --no-input
+export PIP_ROOT_USER_ACTION = ignore
+
+# What a wheel is made of: the development environment is installed again when one of these changes.
+WHEEL_SOURCES := $(shell find voiceauth models proto -type f \
+	-not -path '*/__pycache__/*' -not -path 'voiceauth/v1/*') pyproject.toml README.md LICENSE NOTICE
+
+# Tests must meet the installed wheel, never the checkout's folder of the same name.
+ISOLATED = PYTHONSAFEPATH=1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-train lint types types-train docs proto image clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .venv/.installed  ## watch ten real callers being enrolled and verified (under 90 s)
+	@.venv/bin/voiceauth demo $(ARGS)
+
+test: .venv-test/.installed  ## install the wheel from scratch and run the tests
+	@.venv-test/bin/python -P -c 'import sys, voiceauth; print("testing", voiceauth.__file__); \
+		sys.exit("site-packages" not in voiceauth.__file__)'
+	@echo "tests/training need torch and are run by: make test-train"
+	$(ISOLATED) .venv-test/bin/pytest -rs --ignore=tests/training $(ARGS)
+
+test-train: .venv-train/.installed  ## the same with the train extra, for the training room
+	$(ISOLATED) .venv-train/bin/pytest -rs tests/training $(ARGS)
+
+lint: .venv/.installed  ## ruff, both as linter and as formatter
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/.installed  ## mypy --strict on everything that runs without torch
+	.venv/bin/mypy --exclude '^(voiceauth/v1|voiceauth/training|tests/training)/' voiceauth tests benchmarks
+
+types-train: .venv-train/.installed  ## mypy --strict on the training room
+	.venv-train/bin/mypy voiceauth/training tests/training
+
+docs: .venv/.installed  ## write docs/configuration.md from the settings
+	.venv/bin/voiceauth config docs > docs/configuration.md
+
+proto: .venv/.installed  ## generate voiceauth/v1 in the checkout, as the build does
+	.venv/bin/python proto/build_hook.py
+
+image:  ## build the container image
+	docker build -t voiceauth .
+
+clean:  ## remove the environments and caches
+	rm -rf .venv .venv-test .venv-train .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/.installed: $(WHEEL_SOURCES)
+	@echo "setting up .venv (first time: a minute or two)"
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install $(PIP_FLAGS) '.[dev]'
+	@.venv/bin/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps .
+	@touch $@
+
+.PHONY: .venv-test/.installed .venv-train/.installed
+.venv-test/.installed:
+	@echo "setting up .venv-test from scratch (a minute or two)"
+	@rm -rf .venv-test
+	@$(PYTHON) -m venv .venv-test
+	@.venv-test/bin/python -m pip install $(PIP_FLAGS) '.[dev]'
+
+# torch first, and torchaudio without its dependencies: its own GPU libraries then go, because they
+# cannot be loaded beside a torch that was built for the processor only, and nothing here needs them.
+.venv-train/.installed:
+	@echo "setting up .venv-train from scratch (some minutes: torch)"
+	@rm -rf .venv-train
+	@$(PYTHON) -m venv .venv-train
+	@.venv-train/bin/python -m pip install $(PIP_FLAGS) $(TORCH_FLAGS) torch==2.13.0
+	@.venv-train/bin/python -m pip install $(PIP_FLAGS) $(TORCH_FLAGS) --no-deps torchaudio==2.11.0
+	@.venv-train/bin/python -m pip install $(PIP_FLAGS) '.[dev,train]'
+	@.venv-train/bin/python -c 'import torch, sys; sys.exit(torch.version.cuda is not None)' && \
+		rm -f .venv-train/lib/python3*/site-packages/torchaudio/lib/*.so || true
