@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of consent, without I/O.
+
+Public:
+
+* ``rules.in_force(consent, purpose, now)``: whether a consent permits ``purpose`` now.
+* ``rules.check_new_consent(consent, now)``: refuse a malformed or impossible record.
+
+Rules:
+
+* No consent, a withdrawn, expired or not yet given one, or one for another purpose permits nothing.
+* A withdrawal counts from the moment it is recorded, whatever its date says.
+"""

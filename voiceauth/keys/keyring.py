@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``ports.KeyService`` over one key file: the default, for an installation without a KMS or HSM.
+
+The file must be kept, and backed up, apart from the vault: whoever has both can read everything,
+and whoever loses it has lost every voiceprint.
+"""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from voiceauth.errors import KeyServiceError, PolicyError
+from voiceauth.keys import keyfile
+from voiceauth.keys.canonical import bind
+from voiceauth.keys.envelope import KEY_BYTES, open_sealed, seal
+from voiceauth.keys.keyfile import KeyMaterial, KeyRecord, Passphrase
+from voiceauth.ports import Clock, Random
+from voiceauth.types import KeyId
+
+
+class FileKeyring:
+    """Wraps and unwraps data keys. Safe from several threads.
+
+    Made by ``create`` or ``load``. A key that another process added is found by reading the file
+    again when its id turns up, so a rotation needs no restart.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        material: KeyMaterial,
+        *,
+        clock: Clock,
+        random: Random,
+        passphrase: Passphrase | None,
+    ) -> None:
+        self._path = path
+        self._material = material
+        self._clock = clock
+        self._random = random
+        self._passphrase = passphrase
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(
+        cls, path: Path, *, clock: Clock, random: Random, passphrase: Passphrase | None = None
+    ) -> "FileKeyring":
+        """Make a key file with one key and a new installation secret, mode 0600.
+
+        Args:
+            path: the file to make; its directory exists.
+            clock: dates the key.
+            random: makes the keys.
+            passphrase: if given, seals the file's content.
+
+        Raises:
+            PolicyError: there is a file already.
+            KeyServiceError: the file cannot be written.
+        """
+        secret = random.token(KEY_BYTES)
+        material = KeyMaterial(secret, (_new_key(clock, random),))
+        keyfile.write(path, material, random=random, passphrase=passphrase, replace=False)
+        return cls(path, material, clock=clock, random=random, passphrase=passphrase)
+
+    @classmethod
+    def load(
+        cls, path: Path, *, clock: Clock, random: Random, passphrase: Passphrase | None = None
+    ) -> "FileKeyring":
+        """Open a key file.
+
+        Raises:
+            KeyServiceError: missing, damaged, readable by others, or a wrong passphrase.
+        """
+        material = keyfile.read(path, passphrase)
+        return cls(path, material, clock=clock, random=random, passphrase=passphrase)
+
+    def current(self) -> KeyId:
+        """Return the id of the key that new data keys are wrapped under."""
+        return self._material.keys[-1].key_id
+
+    def key_ids(self) -> tuple[KeyId, ...]:
+        """Return the ids of all keys, oldest first; the last one is current."""
+        return tuple(one.key_id for one in self._material.keys)
+
+    def wrap(self, key: bytes, context: bytes) -> tuple[KeyId, bytes]:
+        """Wrap a data key under the current key, bound to ``context`` (authenticated)."""
+        kek = self._material.keys[-1]
+        return kek.key_id, seal(kek.key, key, _bound(kek.key_id, context), self._random)
+
+    def unwrap(self, key_id: KeyId, wrapped: bytes, context: bytes) -> bytes:
+        """Unwrap a data key.
+
+        Raises:
+            KeyServiceError: ``key_id`` is not in the file.
+            TagMismatchError: the wrapped key, its id or its context was changed.
+        """
+        return open_sealed(self._find(key_id).key, wrapped, _bound(key_id, context))
+
+    def derive(self, purpose: str) -> bytes:
+        """Return a 32-byte secret that depends on the installation and ``purpose`` only."""
+        info = bind("derive", purpose=purpose)
+        kdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info)
+        return kdf.derive(self._material.secret)
+
+    def rotate(self) -> KeyId:
+        """Add a new current key; the old ones still unwrap.
+
+        Raises:
+            KeyServiceError: the file cannot be written; the old key stays current.
+        """
+        with self._exclusive() as material:
+            new = _new_key(self._clock, self._random)
+            self._store(KeyMaterial(material.secret, (*material.keys, new)))
+        return new.key_id
+
+    def retire(self, key_id: KeyId) -> None:
+        """Destroy an old key: what is still wrapped under it, in old backups too, is lost.
+
+        Call it only after every data key of the vault was wrapped anew.
+
+        Raises:
+            PolicyError: it is the current key.
+            KeyServiceError: there is no such key, or the file cannot be written.
+        """
+        with self._exclusive() as material:
+            if key_id == material.keys[-1].key_id:
+                raise PolicyError("The current key cannot be retired; rotate first.")
+            kept = tuple(one for one in material.keys if one.key_id != key_id)
+            if len(kept) == len(material.keys):
+                raise KeyServiceError("The key file has no such key.", detail=key_id)
+            self._store(KeyMaterial(material.secret, kept))
+
+    def _store(self, material: KeyMaterial) -> None:
+        keyfile.write(
+            self._path,
+            material,
+            random=self._random,
+            passphrase=self._passphrase,
+            replace=True,
+        )
+        self._material = material
+
+    def _find(self, key_id: KeyId) -> KeyRecord:
+        for attempt in range(2):
+            for one in self._material.keys:
+                if one.key_id == key_id:
+                    return one
+            if attempt == 0:
+                self._reload()
+        raise KeyServiceError(detail=f"the key file has no key {key_id}")
+
+    def _reload(self) -> None:
+        found = keyfile.read(self._path, self._passphrase)
+        if found.secret == self._material.secret:  # another installation's file is not taken over
+            self._material = found
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[KeyMaterial]:
+        """Lock out other threads and processes, and give what the file holds now."""
+        with self._lock:
+            descriptor = _directory(self._path)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                yield keyfile.read(self._path, self._passphrase)
+            finally:
+                os.close(descriptor)
+
+
+def _directory(path: Path) -> int:
+    try:
+        return os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise KeyServiceError(
+            f"The key file {path} cannot be read.", detail=str(error.strerror)
+        ) from error
+
+
+def _new_key(clock: Clock, random: Random) -> KeyRecord:
+    name = KeyId(f"kek-{random.token(8).hex()}")
+    return KeyRecord(name, clock.now().isoformat(timespec="seconds"), random.token(KEY_BYTES))
+
+
+def _bound(key_id: KeyId, context: bytes) -> bytes:
+    return bind("wrapped-key", key_id=key_id, context=context)
