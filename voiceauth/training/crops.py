@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of telephone crops with their teacher targets, drawn without end.
+
+Rules:
+
+- One crop length per batch, so that nothing is padded; a clip that is too short repeats.
+- A speaker is drawn with the square root of its seconds: many-utterance speakers do not drown the
+  rest, single-utterance speakers are not learnt by heart.
+- About 15 % of the crops pass no channel at all: wideband enrolment must work as well.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+
+from voiceauth.testing.channel import Severity, Sounds, apply, draw_channel
+from voiceauth.training.corpus import RATE_HZ, Corpus
+from voiceauth.training.objective import UNLABELLED
+from voiceauth.training.teacher import SPEEDS, TeacherStore
+from voiceauth.units import Rate, Seconds
+
+PHONE_HZ = 8000
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """How batches are drawn.
+
+    Args:
+        batch: crops per batch.
+        shortest: seconds of the shortest crop.
+        longest: seconds of the longest crop.
+        clean: share of crops without a channel.
+        original: share of labelled crops at the recording's own speed.
+        severity: of the simulated calls.
+    """
+
+    batch: int = 48
+    shortest: Seconds = 1.0
+    longest: Seconds = 3.0
+    clean: Rate = 0.15
+    original: Rate = 0.45
+    severity: Severity = field(default_factory=lambda: Severity(slow_codecs=0.25))
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One source of crops: a labelled speaker, or one unlabelled clip.
+
+    Args:
+        clips: indices into the corpus.
+        classes: pseudo-speaker class by speed; ``UNLABELLED`` where there is none.
+        weight: how often it is drawn.
+    """
+
+    clips: tuple[int, ...]
+    classes: tuple[int, ...]
+    weight: float
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Where the student should place each crop.
+
+    Args:
+        clip: unit vectors by clip, float32, shape (clips, 192); zero rows were not embedded.
+        centroid: unit vectors by class, float32, shape (classes, 192).
+        voices: what crops are drawn from.
+    """
+
+    clip: FloatArray
+    centroid: FloatArray
+    voices: tuple[Voice, ...]
+
+
+def unit(vectors: FloatArray) -> FloatArray:
+    """Rows scaled to unit length, shape unchanged; zero rows stay zero."""
+    norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norm, 1e-9), dtype=np.float32)
+
+
+def build_targets(corpus: Corpus, store: TeacherStore) -> Targets:
+    """Turn stored teacher embeddings into targets, centroids and voices.
+
+    Classes are numbered speaker by speaker, ``len(SPEEDS)`` each, whether or not variants are
+    stored yet: a run can go on with more variants and keep its class directions.
+    """
+    speakers = {name: n for n, name in enumerate(corpus.speakers())}
+    own = np.full(len(corpus.clips), UNLABELLED)
+    for i, clip in enumerate(corpus.clips):
+        if clip.speaker:
+            own[i] = speakers[clip.speaker] * len(SPEEDS)
+    sums = np.zeros((len(speakers) * len(SPEEDS), store.embedding.shape[1]), np.float32)
+    labelled = own[store.clip] != UNLABELLED
+    np.add.at(sums, (own[store.clip] + store.speed)[labelled], store.embedding[labelled])
+    centroid = unit(sums)
+    clip = np.zeros((len(corpus.clips), store.embedding.shape[1]), np.float32)
+    recorded = store.speed == 0
+    clip[store.clip[recorded]] = store.embedding[recorded]
+    embedded = np.flatnonzero(np.linalg.norm(clip, axis=1) > 0)
+    rows = embedded[own[embedded] != UNLABELLED]
+    clip[rows] = unit(0.5 * clip[rows] + 0.5 * centroid[own[rows]])
+    return Targets(clip, centroid, _voices(corpus, own, embedded, centroid))
+
+
+def _voices(
+    corpus: Corpus, own: NDArray[np.int64], embedded: NDArray[np.int64], centroid: FloatArray
+) -> tuple[Voice, ...]:
+    by_class: dict[int, list[int]] = defaultdict(list)
+    voices = []
+    for i in embedded.tolist():
+        if own[i] == UNLABELLED:
+            # Some fifty people recorded these clips; each clip carries its share of a person.
+            weight = float(np.sqrt(corpus.clips[i].length / RATE_HZ)) / 4.0
+            voices.append(Voice((i,), (UNLABELLED,), weight))
+        else:
+            by_class[int(own[i])].append(i)
+    for first, clips in by_class.items():
+        seconds = sum(corpus.clips[i].length for i in clips) / RATE_HZ
+        classes = tuple(
+            first + s if np.any(centroid[first + s]) else UNLABELLED for s in range(len(SPEEDS))
+        )
+        voices.append(Voice(tuple(clips), classes, float(np.sqrt(seconds))))
+    return tuple(voices)
+
+
+class CropStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
+    """Endless batches; each epoch of the loader continues from its own seed."""
+
+    def __init__(
+        self, corpus: Corpus, targets: Targets, sounds: Sounds, plan: CropPlan, seed: int
+    ) -> None:
+        super().__init__()
+        self.corpus, self.targets, self.sounds = corpus, targets, sounds
+        self.plan, self.seed = plan, seed
+        weights = np.array([voice.weight for voice in targets.voices])
+        self.cumulative = np.cumsum(weights / weights.sum())
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Yield ``waveform`` [batch, samples], ``target`` [batch, 192], ``label`` [batch]."""
+        torch.set_num_threads(1)
+        rng = np.random.default_rng(self.seed)
+        while True:
+            seconds = self._draw_seconds(rng)
+            crops = [self._crop(rng, seconds) for _ in range(self.plan.batch)]
+            yield {
+                "waveform": torch.from_numpy(np.stack([crop[0] for crop in crops])),
+                "target": torch.from_numpy(np.stack([crop[1] for crop in crops])),
+                "label": torch.tensor([crop[2] for crop in crops]),
+            }
+
+    def _draw_seconds(self, rng: np.random.Generator) -> Seconds:
+        """Mostly 1.5 to 2.5 s, with the plan's whole range now and then."""
+        low, high = self.plan.shortest, self.plan.longest
+        if rng.random() < 0.6:
+            low, high = max(low, 1.5), min(high, 2.5)
+        return round(float(rng.uniform(low, high)), 2)
+
+    def _crop(
+        self, rng: np.random.Generator, seconds: Seconds
+    ) -> tuple[FloatArray, FloatArray, int]:
+        pick = int(np.searchsorted(self.cumulative, rng.random()))
+        voice = self.targets.voices[min(pick, len(self.targets.voices) - 1)]
+        clip = voice.clips[int(rng.integers(len(voice.clips)))]
+        speed = 0
+        if rng.random() > self.plan.original and len(voice.classes) > 1:
+            speed = int(rng.integers(1, len(voice.classes)))
+            speed = speed if voice.classes[speed] != UNLABELLED else 0
+        label = voice.classes[speed]
+        target = self.targets.clip[clip] if speed == 0 else self.targets.centroid[label]
+        speech = phone_rate(self._piece(rng, clip, seconds * SPEEDS[speed]), SPEEDS[speed])
+        speech = _exactly(speech, round(seconds * PHONE_HZ))
+        if rng.random() < self.plan.clean:
+            return speech * np.float32(10.0 ** rng.uniform(-0.6, 0.2)), target, label
+        channel = draw_channel(rng, self.sounds, self.plan.severity)
+        return apply(channel, speech, self.sounds), target, label
+
+    def _piece(self, rng: np.random.Generator, clip: int, seconds: Seconds) -> FloatArray:
+        """A random stretch of a clip at 16 kHz; repeats a clip that is too short."""
+        where = self.corpus.clips[clip]
+        samples = round(seconds * RATE_HZ)
+        start = where.start + int(rng.integers(max(1, where.length - samples + 1)))
+        stop = min(start + samples, where.start + where.length)
+        piece = self.corpus.block[start:stop].astype(np.float32) / np.float32(32767.0)
+        return np.resize(piece, samples)
+
+
+def phone_rate(waveform: FloatArray, speed: float = 1.0) -> FloatArray:
+    """Resample 16 kHz speech to 8 kHz, changing its speed on the way; shape (samples,)."""
+    return np.asarray(
+        soxr.resample(waveform, RATE_HZ * speed, PHONE_HZ, quality="MQ"), dtype=np.float32
+    )
+
+
+def _exactly(waveform: FloatArray, samples: int) -> FloatArray:
+    return np.pad(waveform, (0, max(0, samples - len(waveform))))[:samples]
+
+
+def build_sounds(noise: Corpus, rooms: Corpus, speech: Corpus, seed: int) -> Sounds:
+    """Recorded noise, babble and rooms at 8 kHz for the channel simulator.
+
+    Args:
+        noise: the pack's noise of one split.
+        rooms: its impulse responses; only rooms are used.
+        speech: clips that babble is mixed from.
+        seed: of the babble.
+    """
+    rng = np.random.default_rng(seed)
+    babble = []
+    for _ in range(60):
+        talkers = int(rng.integers(3, 7))
+        picks = rng.integers(len(speech.clips), size=talkers)
+        pieces = [np.resize(phone_rate(speech.samples(int(i))), 10 * PHONE_HZ) for i in picks]
+        babble.append(np.sum([p / (np.std(p) + 1e-6) for p in pieces], axis=0) * np.float32(0.05))
+    responses = [i for i, c in enumerate(rooms.clips) if c.path.startswith("ir/room")]
+    return Sounds(
+        noises=tuple(phone_rate(noise.samples(i)) for i in range(len(noise.clips))),
+        babble=tuple(b.astype(np.float32) for b in babble),
+        rooms=tuple(phone_rate(rooms.samples(i)) for i in responses),
+    )
+
+
+def without_slow_codecs(plan: CropPlan) -> CropPlan:
+    """The same plan through G.711 only, for machines without codec packages."""
+    return replace(plan, severity=replace(plan.severity, slow_codecs=0.0))

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the student is asked to do: imitate the teacher, keep its geometry, tell speakers apart.
+
+Three terms, weighted 2, 5 and 0.3:
+
+- ``1 - cos`` between the student's embedding of a telephone crop and the target;
+- mean squared difference between the batch's similarity matrices of student and targets;
+- additive-angular-margin softmax over pseudo-speakers (a speaker at one speed is one class).
+
+Targets are rows of teacher embeddings: half utterance, half centroid for recordings, the centroid
+for speed variants. Unlabelled audio has the class ``UNLABELLED`` and is only distilled.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the terms and the softmax's constants.
+
+    Args:
+        distance: of ``1 - cos``.
+        geometry: of the similarity matrices.
+        speakers: of the margin softmax.
+        scale: of the softmax's cosines.
+        margin: in radians, at the end of its ramp.
+        ramp: share of the run over which the margin grows from 0.
+    """
+
+    distance: float = 2.0
+    geometry: float = 5.0
+    speakers: float = 0.3
+    scale: float = 30.0
+    margin: float = 0.2
+    ramp: float = 0.3
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The loss and its unweighted parts, scalars."""
+
+    total: Tensor
+    distance: Tensor
+    geometry: Tensor
+    speakers: Tensor
+
+
+class Objective(nn.Module):
+    """The loss, with the softmax's class directions as trained parameters."""
+
+    def __init__(self, directions: Tensor, weights: Weights | None = None) -> None:
+        """Start from the teacher's centroids.
+
+        Args:
+            directions: [classes, 192]; centroids of the pseudo-speakers in the teacher's space,
+                where the student is headed anyway.
+            weights: of the terms.
+        """
+        super().__init__()
+        self.weights = weights or Weights()
+        self.directions = nn.Parameter(directions.clone())
+
+    def forward(self, embedding: Tensor, target: Tensor, label: Tensor, done: float) -> Terms:
+        """Compute the loss of one batch.
+
+        Args:
+            embedding: [batch, 192], unit length.
+            target: [batch, 192], unit length.
+            label: [batch], class or ``UNLABELLED``.
+            done: share of the run that has passed, 0 to 1.
+        """
+        w = self.weights
+        distance = (1.0 - (embedding * target).sum(dim=1)).mean()
+        geometry = (embedding @ embedding.T - target @ target.T).pow(2).mean()
+        speakers = self._speakers(embedding, label, w.margin * min(1.0, done / w.ramp))
+        total = w.distance * distance + w.geometry * geometry + w.speakers * speakers
+        return Terms(total, distance, geometry, speakers)
+
+    def _speakers(self, embedding: Tensor, label: Tensor, margin: float) -> Tensor:
+        known = label != UNLABELLED
+        if not bool(known.any()):
+            return embedding.sum() * 0.0
+        label = label[known]
+        cosine = embedding[known] @ nn.functional.normalize(self.directions, dim=1).T
+        own = cosine.gather(1, label[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
+        sine = torch.sqrt(1.0 - own * own)
+        shifted = own * math.cos(margin) - sine * math.sin(margin)
+        # Beyond pi - margin the shifted cosine would rise again; go on linearly there.
+        shifted = torch.where(own > -math.cos(margin), shifted, own - math.sin(margin) * margin)
+        logits = cosine.scatter(1, label[:, None], shifted)
+        return nn.functional.cross_entropy(self.weights.scale * logits, label)
