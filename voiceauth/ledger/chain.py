@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make and check the links of the audit chain.
 
-An entry's hash is SHA-256 over the UTF-8 bytes of one compact JSON array (Python's ``json.dumps`` with
+An entry's hash is SHA-256 over the UTF-8 bytes of one compact JSON array (``json.dumps`` with
 ``ensure_ascii=False`` and separators ``,`` and ``:``)::
 
-    ["ledger-entry", sequence, microseconds since 1970 UTC, tenant, event, body, previous hash in hex]
+    ["ledger-entry", sequence, microseconds since 1970, tenant, event, body, previous hash in hex]
 
 where body is the stored text as a JSON string. No byte of an entry can change without its hash, and
 so every later one, changing too.

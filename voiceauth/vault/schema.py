@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables, and how an older vault becomes a newer one: forward only, one step at a time."""
+
+import sqlite3
+
+from voiceauth.errors import IntegrityError
+from voiceauth.vault.faults import translated
+
+_FIRST = """
+CREATE TABLE vault_info (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    created_us INTEGER NOT NULL,
+    canary BLOB NOT NULL
+) STRICT;
+CREATE TABLE subjects (
+    row_key BLOB PRIMARY KEY CHECK (length(row_key) = 32),
+    tenant TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    wrapped_key BLOB NOT NULL,
+    record BLOB NOT NULL,
+    consent BLOB
+) STRICT;
+CREATE UNIQUE INDEX subjects_by_tenant ON subjects (tenant, row_key);
+CREATE TABLE voiceprints (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    row_key BLOB NOT NULL REFERENCES subjects (row_key) ON DELETE CASCADE,
+    model TEXT NOT NULL,
+    voiceprint TEXT NOT NULL UNIQUE,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX voiceprints_by_subject ON voiceprints (row_key, model, id);
+CREATE TABLE pending (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    row_key BLOB NOT NULL REFERENCES subjects (row_key) ON DELETE CASCADE,
+    model TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    UNIQUE (row_key, model)
+) STRICT;
+CREATE TABLE ledger (
+    sequence INTEGER PRIMARY KEY,
+    at_us INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    event TEXT NOT NULL,
+    body TEXT NOT NULL,
+    previous_hash BLOB NOT NULL,
+    entry_hash BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER ledger_keeps_entries BEFORE DELETE ON ledger
+BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+CREATE TRIGGER ledger_keeps_content BEFORE UPDATE ON ledger
+BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+"""Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema to this version of the engine, in one transaction.
+
+    Must run inside a write transaction of ``connection``.
+
+    Raises:
+        IntegrityError: a newer engine wrote this vault.
+    """
+    with translated():
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+        if tables and "schema_version" not in tables:
+            raise IntegrityError("This file is a database, but no vault.")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL) STRICT"
+        )
+        row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+        version = row[0] or 0
+        if version > len(MIGRATIONS):
+            raise IntegrityError(
+                "A newer version of voiceauth wrote this vault.", detail=f"schema {version}"
+            )
+        for number in range(version, len(MIGRATIONS)):
+            for statement in _statements(MIGRATIONS[number]):
+                connection.execute(statement)
+            connection.execute("INSERT INTO schema_version (version) VALUES (?)", (number + 1,))
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script: ``executescript`` would commit the surrounding transaction."""
+    found, statement = [], ""
+    for piece in script.split(";"):
+        statement += piece + ";"
+        if sqlite3.complete_statement(statement):
+            found.append(statement)
+            statement = ""
+    if statement.strip(" \n;"):
+        found.append(statement)
+    return found

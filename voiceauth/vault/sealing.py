@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which key seals which row, and what each row is bound to."""
+
+import hmac
+from dataclasses import dataclass, field
+
+from voiceauth.errors import InputError, TagMismatchError, WrongKeyError
+from voiceauth.keys.canonical import bind
+from voiceauth.keys.envelope import KEY_BYTES, open_sealed, seal
+from voiceauth.ports import KeyService, Random
+from voiceauth.types import KeyId, SubjectId, TenantId
+
+LAYOUT = 1
+"""Version of what is sealed and how it is bound; bound into every row."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectKey:
+    """A subject's data key, opened; lives as long as one transaction."""
+
+    tenant: TenantId
+    row_key: bytes
+    data_key: bytes = field(repr=False)
+
+
+class Sealer:
+    """Seals and opens rows for one vault."""
+
+    def __init__(self, keys: KeyService, random: Random) -> None:
+        self._keys = keys
+        self._random = random
+        self._index_key = keys.derive("vault-index")
+
+    def row_key(self, tenant: TenantId, subject: SubjectId) -> bytes:
+        """Return the 32 bytes that a subject is found by: a keyed hash, which names nobody.
+
+        Raises:
+            InputError: an id is not valid Unicode.
+        """
+        for text in (tenant, subject):
+            require_text(text)
+        message = bind("subject-row", tenant=tenant, subject=subject)
+        return hmac.digest(self._index_key, message, "sha256")
+
+    def new_key(self, tenant: TenantId, row_key: bytes) -> tuple[SubjectKey, KeyId, bytes]:
+        """Make a subject's data key; return it opened, and wrapped with its wrapping key's id."""
+        data_key = self._random.token(KEY_BYTES)
+        key_id, wrapped = self._keys.wrap(data_key, _key_context(tenant, row_key))
+        return SubjectKey(tenant, row_key, data_key), key_id, wrapped
+
+    def open_key(
+        self, tenant: TenantId, row_key: bytes, key_id: KeyId, wrapped: bytes
+    ) -> SubjectKey:
+        """Unwrap a subject's data key.
+
+        Raises:
+            KeyServiceError: the key service is down or does not know the wrapping key.
+            TagMismatchError: the wrapped key is another subject's, or was changed.
+        """
+        data_key = self._keys.unwrap(key_id, wrapped, _key_context(tenant, row_key))
+        return SubjectKey(tenant, row_key, data_key)
+
+    def rewrap(self, key: SubjectKey) -> tuple[KeyId, bytes]:
+        """Wrap an opened data key under the current wrapping key."""
+        return self._keys.wrap(key.data_key, _key_context(key.tenant, key.row_key))
+
+    def current(self) -> KeyId:
+        """Return the current wrapping key's id."""
+        return self._keys.current()
+
+    def seal(
+        self, key: SubjectKey, payload: bytes, kind: str, *, record: str = "", model: str = ""
+    ) -> bytes:
+        """Seal one record under its subject's key, bound to where it belongs."""
+        return seal(key.data_key, payload, _place(key, kind, record, model), self._random)
+
+    def open(
+        self, key: SubjectKey, sealed: bytes, kind: str, *, record: str = "", model: str = ""
+    ) -> bytes:
+        """Open one record. Raises TagMismatchError if it was changed, or does not belong here."""
+        return open_sealed(key.data_key, sealed, _place(key, kind, record, model))
+
+
+def new_canary(keys: KeyService, random: Random) -> bytes:
+    """Make the blob by which a vault recognises its keys."""
+    return seal(keys.derive("vault-canary"), b"voiceauth", bind("vault-canary"), random)
+
+
+def check_canary(keys: KeyService, canary: bytes) -> None:
+    """Refuse keys of another installation.
+
+    Raises:
+        WrongKeyError: this vault was made under other keys, or its canary was changed.
+    """
+    try:
+        open_sealed(keys.derive("vault-canary"), canary, bind("vault-canary"))
+    except TagMismatchError as error:
+        raise WrongKeyError from error
+
+
+def require_text(text: str) -> None:
+    """Refuse text that cannot be stored. Raises InputError."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError("An identifier is not valid Unicode.") from None
+
+
+def _key_context(tenant: TenantId, row_key: bytes) -> bytes:
+    return bind("data-key", tenant=tenant, row_key=row_key, layout=LAYOUT)
+
+
+def _place(key: SubjectKey, kind: str, record: str, model: str) -> bytes:
+    return bind(
+        "row",
+        tenant=key.tenant,
+        row_key=key.row_key,
+        kind=kind,
+        record=record,
+        model=model,
+        layout=LAYOUT,
+    )

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``ports.Vault`` over SQLite: transactions, the ledger beside them, and its anchor."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from voiceauth.errors import EngineError, StorageError
+from voiceauth.ledger.chain import head_of, verify
+from voiceauth.types import LedgerEntry, TenantId
+from voiceauth.vault import ledger_rows
+from voiceauth.vault.anchor_file import AnchorFile
+from voiceauth.vault.connections import Connections
+from voiceauth.vault.faults import translated
+from voiceauth.vault.sealing import Sealer
+from voiceauth.vault.transaction import SqliteTransaction
+
+_BATCH = 500
+
+
+class SqliteVault:
+    """The record in one SQLite file. Safe from several threads and processes."""
+
+    def __init__(self, connections: Connections, sealer: Sealer, anchor: AnchorFile) -> None:
+        self._connections = connections
+        self._sealer = sealer
+        self._anchor = anchor
+        self._wipe_due = False
+
+    @contextmanager
+    def begin(self) -> Iterator[SqliteTransaction]:
+        """Open a write transaction: commit on leaving, roll back on an exception.
+
+        When it has been left without an error, the change is on the disk. One write transaction
+        runs at a time; do nothing slow in it.
+
+        Raises:
+            StorageError: the vault cannot be written (full disk, I/O error, locked too long).
+            InternalError: this thread has a write transaction open already.
+        """
+        with self._connections.alone() as connection:
+            transaction = SqliteTransaction(connection, self._sealer, writable=True)
+            try:
+                with self._connections.change(connection):
+                    yield transaction
+            finally:
+                transaction.end()
+            self._settle(connection, transaction)
+
+    @contextmanager
+    def read(self) -> Iterator[SqliteTransaction]:
+        """Open a consistent read-only view. Writing through it raises InternalError."""
+        with self._connections.reader() as connection:
+            transaction = SqliteTransaction(connection, self._sealer, writable=False)
+            try:
+                yield transaction
+            finally:
+                transaction.end()
+
+    def tenants(self) -> Sequence[TenantId]:
+        """List the tenants that have subjects, in alphabetical order."""
+        with self._connections.reader() as connection, translated():
+            rows = connection.execute("SELECT DISTINCT tenant FROM subjects ORDER BY tenant")
+            return [TenantId(row[0]) for row in rows]
+
+    def ledger(self, *, after: int = 0, limit: int = 1000) -> Sequence[LedgerEntry]:
+        """Read ledger entries in order, ``sequence > after``; they are not verified here."""
+        with self._connections.reader() as connection:
+            return ledger_rows.read(connection, after, limit)
+
+    def verify_ledger(self) -> int:
+        """Walk the whole chain and hold it against the anchor.
+
+        Returns:
+            The last sequence number.
+
+        Raises:
+            ChainBrokenError: names the first entry that is changed, missing or out of place.
+            IntegrityError: the anchor is damaged.
+        """
+        # The anchor first: entries that are committed meanwhile only make the chain longer.
+        anchored = self._anchor.read()
+        return verify(self._entries(), expected=anchored)
+
+    def rewrap_keys(self) -> int:
+        """Wrap every subject's data key under the current wrapping key; return how many changed.
+
+        Works in short transactions, so that calls go on; may be repeated after a failure.
+
+        Raises:
+            KeyServiceError: the key service is down, or does not know an old key.
+            StorageError: the vault cannot be written; what was done so far stays done.
+        """
+        total, after = 0, b""
+        while True:
+            with self.begin() as transaction:
+                last, changed = transaction.rewrap(after, _BATCH)
+            total += changed
+            if last is None:
+                return total
+            after = last
+
+    def close(self) -> None:
+        """Release the files. Safe to call twice."""
+        self._connections.close()
+
+    def _entries(self) -> Iterator[LedgerEntry]:
+        after = 0
+        while page := self.ledger(after=after, limit=_BATCH):
+            yield from page
+            after = page[-1].sequence
+
+    def _settle(self, connection: sqlite3.Connection, transaction: SqliteTransaction) -> None:
+        """Anchor the ledger and wipe deleted data, after the commit.
+
+        The commit stands whatever happens here, so a failure must not look like a failed commit:
+        the anchor then lags, and the wiping is tried again after the next commit.
+        """
+        if transaction.last_entry is not None:
+            with suppress(StorageError):
+                self._anchor.replace(head_of(transaction.last_entry))
+        self._wipe_due |= transaction.shredded
+        if self._wipe_due:
+            with suppress(EngineError):
+                self._wipe_due = not _emptied_log(connection)
+
+
+def _emptied_log(connection: sqlite3.Connection) -> bool:
+    """Move the log into the database, where deleted content is overwritten, and cut it to zero.
+
+    Returns:
+        False if a reader still needs the log.
+    """
+    with translated():
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return bool(busy == 0)

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``ports.Transaction`` over one SQLite connection: finds rows, opens them, seals new ones.
+
+A subject's data key is unwrapped at most once per transaction and forgotten with it.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from voiceauth.errors import (
+    InternalError,
+    NotFoundError,
+    SubjectExistsError,
+    TagMismatchError,
+)
+from voiceauth.types import (
+    Consent,
+    EnrolmentSegment,
+    GroupName,
+    KeyId,
+    LedgerEntry,
+    ModelHash,
+    Subject,
+    SubjectId,
+    SubjectState,
+    TenantId,
+    Voiceprint,
+    VoiceprintId,
+)
+from voiceauth.vault import codec, ledger_rows
+from voiceauth.vault.codec import SubjectRecord
+from voiceauth.vault.faults import translated
+from voiceauth.vault.sealing import Sealer, SubjectKey, require_text
+
+_SUBJECT_COLUMNS = "row_key, tenant, key_id, wrapped_key, record, consent"
+_Value = str | bytes | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of ``subjects``, as stored."""
+
+    row_key: bytes
+    tenant: TenantId
+    key_id: KeyId
+    wrapped_key: bytes = field(repr=False)
+    record: bytes = field(repr=False)
+    consent: bytes | None = field(repr=False)
+
+
+class SqliteTransaction:
+    """One transaction. Not thread-safe, and of no use after its ``with`` block."""
+
+    def __init__(self, connection: sqlite3.Connection, sealer: Sealer, *, writable: bool) -> None:
+        self._connection: sqlite3.Connection | None = connection
+        self._sealer = sealer
+        self._writable = writable
+        self._keys: dict[bytes, SubjectKey] = {}
+        self.last_entry: LedgerEntry | None = None
+        self.shredded = False
+
+    def end(self) -> None:
+        """Forget the opened keys and refuse further use."""
+        self._keys.clear()
+        self._connection = None
+
+    def subject(self, tenant: TenantId, subject: SubjectId) -> Subject | None:
+        """Read one subject, or None.
+
+        Raises:
+            TagMismatchError: the row was changed or moved.
+            KeyServiceError: its data key cannot be unwrapped.
+        """
+        row = self._find(tenant, subject)
+        return None if row is None else self._opened(row)
+
+    def subjects(
+        self, tenant: TenantId, *, after: SubjectId | None, limit: int
+    ) -> Sequence[Subject]:
+        """Read up to ``limit`` subjects in the order of their row keys, which never changes."""
+        require_text(tenant)
+        start = b"" if after is None else self._sealer.row_key(tenant, after)
+        rows = self._select(
+            f"SELECT {_SUBJECT_COLUMNS} FROM subjects "  # noqa: S608 - constant columns
+            "WHERE tenant = ? AND row_key > ? ORDER BY row_key LIMIT ?",
+            tenant,
+            start,
+            limit,
+        )
+        return [self._opened(_Row(*row)) for row in rows]
+
+    def create_subject(
+        self, tenant: TenantId, subject: SubjectId, *, at: datetime, groups: frozenset[GroupName]
+    ) -> None:
+        """Create a subject with a fresh data key. Raises SubjectExistsError."""
+        row_key = self._sealer.row_key(tenant, subject)
+        if self._find(tenant, subject) is not None:
+            raise SubjectExistsError
+        key, key_id, wrapped = self._sealer.new_key(tenant, row_key)
+        record = SubjectRecord(subject, SubjectState.ACTIVE, at, groups)
+        sealed = self._sealer.seal(key, codec.encode_record(record), "subject")
+        self._write(
+            f"INSERT INTO subjects ({_SUBJECT_COLUMNS}) VALUES (?,?,?,?,?,NULL)",  # noqa: S608 - constant columns
+            row_key,
+            tenant,
+            key_id,
+            wrapped,
+            sealed,
+        )
+        self._keys[row_key] = key
+
+    def set_state(self, tenant: TenantId, subject: SubjectId, state: SubjectState) -> None:
+        """Change a subject's state. Raises NotFoundError if it is not there."""
+        row = self._existing(tenant, subject)
+        self._put_record(row, replace(self._record(row), state=state))
+
+    def set_groups(
+        self, tenant: TenantId, subject: SubjectId, groups: frozenset[GroupName]
+    ) -> None:
+        """Replace a subject's groups. Raises NotFoundError if it is not there."""
+        row = self._existing(tenant, subject)
+        self._put_record(row, replace(self._record(row), groups=groups))
+
+    def put_consent(self, tenant: TenantId, subject: SubjectId, consent: Consent) -> None:
+        """Store the subject's consent, replacing the last one. Raises NotFoundError."""
+        row = self._existing(tenant, subject)
+        sealed = self._sealer.seal(self._key(row), codec.encode_consent(consent), "consent")
+        self._write("UPDATE subjects SET consent = ? WHERE row_key = ?", sealed, row.row_key)
+
+    def add_voiceprint(self, tenant: TenantId, voiceprint: Voiceprint) -> None:
+        """Store a voiceprint, encrypted under its subject's data key. Raises NotFoundError."""
+        row = self._existing(tenant, voiceprint.subject)
+        sealed = self._sealer.seal(
+            self._key(row),
+            codec.encode_voiceprint(voiceprint),
+            "voiceprint",
+            record=voiceprint.voiceprint,
+            model=voiceprint.model,
+        )
+        self._write(
+            "INSERT INTO voiceprints (row_key, model, voiceprint, sealed) VALUES (?,?,?,?)",
+            row.row_key,
+            voiceprint.model,
+            voiceprint.voiceprint,
+            sealed,
+        )
+
+    def voiceprints(
+        self, tenant: TenantId, subject: SubjectId, model: ModelHash
+    ) -> Sequence[Voiceprint]:
+        """Read a subject's voiceprints of one model, oldest first; none for an unknown subject.
+
+        Raises:
+            TagMismatchError: a row was changed, or moved from another subject, tenant or model.
+        """
+        row = self._find(tenant, subject)
+        if row is None:
+            return ()
+        key = self._key(row)
+        found = self._select(
+            "SELECT voiceprint, sealed FROM voiceprints WHERE row_key = ? AND model = ? "
+            "ORDER BY id",
+            row.row_key,
+            model,
+        )
+        return tuple(
+            codec.decode_voiceprint(
+                self._sealer.open(key, sealed, "voiceprint", record=name, model=model),
+                voiceprint=VoiceprintId(name),
+                subject=subject,
+                model=model,
+            )
+            for name, sealed in found
+        )
+
+    def keep_latest_voiceprints(
+        self, tenant: TenantId, subject: SubjectId, model: ModelHash, keep: int
+    ) -> int:
+        """Delete all but the ``keep`` newest voiceprints of a model; return how many are left.
+
+        Raises:
+            NotFoundError: there is no such subject.
+            InternalError: ``keep`` is negative.
+        """
+        if keep < 0:
+            raise InternalError(detail="cannot keep fewer than no voiceprints")
+        row = self._existing(tenant, subject)
+        deleted = self._write(
+            "DELETE FROM voiceprints WHERE row_key = ?1 AND model = ?2 AND id NOT IN (SELECT id "
+            "FROM voiceprints WHERE row_key = ?1 AND model = ?2 ORDER BY id DESC LIMIT ?3)",
+            row.row_key,
+            model,
+            keep,
+        )
+        self.shredded |= deleted > 0
+        left = self._select(
+            "SELECT count(*) FROM voiceprints WHERE row_key = ? AND model = ?", row.row_key, model
+        )
+        return int(left[0][0])
+
+    def delete_voiceprints(self, tenant: TenantId, subject: SubjectId) -> int:
+        """Delete all voiceprints and pending segments; return how many prints.
+
+        Raises:
+            NotFoundError: there is no such subject.
+        """
+        row = self._existing(tenant, subject)
+        pending = self._write("DELETE FROM pending WHERE row_key = ?", row.row_key)
+        prints = self._write("DELETE FROM voiceprints WHERE row_key = ?", row.row_key)
+        self.shredded |= pending + prints > 0
+        return prints
+
+    def pending_segments(
+        self, tenant: TenantId, subject: SubjectId, model: ModelHash
+    ) -> Sequence[EnrolmentSegment]:
+        """Read the segments of an unfinished enrolment, oldest first."""
+        row = self._find(tenant, subject)
+        if row is None:
+            return ()
+        found = self._select(
+            "SELECT sealed FROM pending WHERE row_key = ? AND model = ?", row.row_key, model
+        )
+        return self._segments(row, model, found[0][0]) if found else ()
+
+    def put_pending_segments(
+        self,
+        tenant: TenantId,
+        subject: SubjectId,
+        model: ModelHash,
+        segments: Sequence[EnrolmentSegment],
+    ) -> None:
+        """Replace the segments of an unfinished enrolment; an empty sequence removes them.
+
+        Raises:
+            NotFoundError: there is no such subject.
+        """
+        row = self._existing(tenant, subject)
+        self._write("DELETE FROM pending WHERE row_key = ? AND model = ?", row.row_key, model)
+        if not segments:
+            return
+        payload = codec.encode_segments(segments)
+        sealed = self._sealer.seal(self._key(row), payload, "pending", model=model)
+        self._write(
+            "INSERT INTO pending (row_key, model, sealed) VALUES (?,?,?)",
+            row.row_key,
+            model,
+            sealed,
+        )
+
+    def erase_subject(self, tenant: TenantId, subject: SubjectId) -> None:
+        """Destroy the subject's data key and delete every row of it. Raises NotFoundError."""
+        row = self._existing(tenant, subject)
+        self._write("DELETE FROM pending WHERE row_key = ?", row.row_key)
+        self._write("DELETE FROM voiceprints WHERE row_key = ?", row.row_key)
+        self._write("DELETE FROM subjects WHERE row_key = ?", row.row_key)
+        self._keys.pop(row.row_key, None)
+        self.shredded = True
+
+    def append(
+        self, *, at: datetime, tenant: TenantId, event: str, body: Mapping[str, object]
+    ) -> LedgerEntry:
+        """Append one entry to the ledger's chain."""
+        require_text(tenant)
+        self._require_writable()
+        entry = ledger_rows.append(self._live(), at=at, tenant=tenant, event=event, body=body)
+        self.last_entry = entry
+        return entry
+
+    def rewrap(self, after: bytes, limit: int) -> tuple[bytes | None, int]:
+        """Wrap a batch of data keys under the current wrapping key.
+
+        Args:
+            after: row key to start behind; empty for the first batch.
+            limit: most rows to look at.
+
+        Returns:
+            The last row key looked at (None when there are no more rows), and how many were
+            wrapped anew.
+        """
+        rows = [
+            _Row(*row)
+            for row in self._select(
+                f"SELECT {_SUBJECT_COLUMNS} FROM subjects WHERE row_key > ? "  # noqa: S608 - constant columns
+                "ORDER BY row_key LIMIT ?",
+                after,
+                limit,
+            )
+        ]
+        changed = 0
+        for row in rows:
+            if row.key_id == self._sealer.current():
+                continue
+            key_id, wrapped = self._sealer.rewrap(self._key(row))
+            changed += self._write(
+                "UPDATE subjects SET key_id = ?, wrapped_key = ? WHERE row_key = ?",
+                key_id,
+                wrapped,
+                row.row_key,
+            )
+        self.shredded |= changed > 0
+        return (rows[-1].row_key if rows else None), changed
+
+    def _find(self, tenant: TenantId, subject: SubjectId) -> _Row | None:
+        found = self._select(
+            f"SELECT {_SUBJECT_COLUMNS} FROM subjects WHERE row_key = ?",  # noqa: S608 - constant columns
+            self._sealer.row_key(tenant, subject),
+        )
+        if not found:
+            return None
+        row = _Row(*found[0])
+        if row.tenant != tenant:  # the key names the tenant, so the column was changed
+            raise TagMismatchError(detail="a subject's row was moved to another tenant")
+        return row
+
+    def _existing(self, tenant: TenantId, subject: SubjectId) -> _Row:
+        self._require_writable()
+        row = self._find(tenant, subject)
+        if row is None:
+            raise NotFoundError("There is no such subject.")
+        return row
+
+    def _key(self, row: _Row) -> SubjectKey:
+        known = self._keys.get(row.row_key)
+        if known is None:
+            known = self._sealer.open_key(row.tenant, row.row_key, row.key_id, row.wrapped_key)
+            self._keys[row.row_key] = known
+        return known
+
+    def _record(self, row: _Row) -> SubjectRecord:
+        return codec.decode_record(self._sealer.open(self._key(row), row.record, "subject"))
+
+    def _put_record(self, row: _Row, record: SubjectRecord) -> None:
+        sealed = self._sealer.seal(self._key(row), codec.encode_record(record), "subject")
+        self._write("UPDATE subjects SET record = ? WHERE row_key = ?", sealed, row.row_key)
+
+    def _segments(self, row: _Row, model: ModelHash, sealed: bytes) -> tuple[EnrolmentSegment, ...]:
+        payload = self._sealer.open(self._key(row), sealed, "pending", model=model)
+        return codec.decode_segments(payload)
+
+    def _opened(self, row: _Row) -> Subject:
+        record, key = self._record(row), self._key(row)
+        consent = None
+        if row.consent is not None:
+            consent = codec.decode_consent(self._sealer.open(key, row.consent, "consent"))
+        prints = self._select(
+            "SELECT model, voiceprint, sealed FROM voiceprints WHERE row_key = ? ORDER BY id",
+            row.row_key,
+        )
+        pending = self._select(
+            "SELECT model, sealed FROM pending WHERE row_key = ? ORDER BY id DESC LIMIT 1",
+            row.row_key,
+        )
+        # The vault does not know which model serves: the newest voiceprint's stands for it.
+        enrolled = [
+            codec.voiceprint_seconds(
+                self._sealer.open(key, sealed, "voiceprint", record=name, model=model)
+            )
+            for model, name, sealed in prints
+            if model == prints[-1][0]
+        ]
+        waiting = [one for model, sealed in pending for one in self._segments(row, model, sealed)]
+        return Subject(
+            tenant=row.tenant,
+            subject=record.subject,
+            state=record.state,
+            created_at=record.created_at,
+            groups=record.groups,
+            consent=consent,
+            voiceprints=len(prints),
+            net_enrolled_seconds=sum(enrolled, 0.0),
+            pending_seconds=sum((one.net_seconds for one in waiting), 0.0),
+        )
+
+    def _select(self, statement: str, *values: _Value) -> list[tuple[Any, ...]]:
+        with translated():
+            return self._live().execute(statement, values).fetchall()
+
+    def _write(self, statement: str, *values: _Value) -> int:
+        self._require_writable()
+        with translated():
+            return self._live().execute(statement, values).rowcount
+
+    def _live(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise InternalError(detail="a transaction was used after its end")
+        return self._connection
+
+    def _require_writable(self) -> None:
+        if not self._writable:
+            raise InternalError(detail="a read-only view cannot write")
