@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The asyncio client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from voiceauth.client.channel import channel_options
+from voiceauth.client.errors import engine_errors
+from voiceauth.client.streams import EnrolStream, IdentifyStream, VerifyStream
+from voiceauth.client.types import (
+    EnrolOptions,
+    IdentifyOptions,
+    Information,
+    VerifyOptions,
+    information_from_wire,
+)
+from voiceauth.errors import DependencyError, EngineError, InputError
+from voiceauth.types import Consent, Subject
+from voiceauth.units import Seconds
+from voiceauth.v1 import (
+    enrolment_pb2,
+    enrolment_pb2_grpc,
+    information_pb2,
+    information_pb2_grpc,
+    subjects_pb2,
+    subjects_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
+)
+from voiceauth.wire.audio import format_to_wire
+from voiceauth.wire.subjects import consent_to_wire, subject_from_wire
+
+_Reply = TypeVar("_Reply")
+_POLL_SECONDS = 0.1
+
+
+class Client:
+    """A connection to a voiceauth server.
+
+    Args:
+        target: ``host:port``.
+        timeout_seconds: deadline of each unary call, repetitions included.
+        retries: how often a repeatable call is tried again when the server cannot be reached.
+        credentials: for a proxy that terminates TLS; None for plain text.
+    """
+
+    def __init__(
+        self,
+        target: str = "127.0.0.1:50051",
+        *,
+        timeout_seconds: Seconds = 5.0,
+        retries: int = 3,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._target = target
+        self._timeout = timeout_seconds
+        self._retries = retries
+        self._credentials = credentials
+        self._opened: grpc.aio.Channel | None = None
+
+    async def __aenter__(self) -> Self:
+        """Prepare the connection; nothing is sent yet."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connection; running calls are lost."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection. A later call opens it anew."""
+        if self._opened is not None:
+            channel, self._opened = self._opened, None
+            await channel.close(grace=None)
+
+    async def wait_ready(self, seconds: Seconds) -> None:
+        """Wait until the server says that it serves.
+
+        Raises:
+            DependencyError: it did not within that time.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while not await self.healthy():  # noqa: ASYNC110 - health is polled, not signalled
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError as error:
+            text = f"The server at {self._target} is not ready."
+            raise DependencyError(text) from error
+
+    async def healthy(self) -> bool:
+        """Say whether the server can be reached and serves; False while it drains."""
+        request = health_pb2.HealthCheckRequest()
+        method = self._stub(health_pb2_grpc.HealthStub).Check
+        try:
+            reply = await self._ask(method, request)
+        except EngineError:
+            return False
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    async def information(self) -> Information:
+        """Return what the server runs with."""
+        method = self._stub(information_pb2_grpc.InformationServiceStub).GetInformation
+        reply = await self._ask(method, information_pb2.GetInformationRequest())
+        return information_from_wire(reply)
+
+    def verify(self, call: VerifyOptions) -> VerifyStream:
+        """Verify a claim; use it in an ``async with`` block."""
+        opening = verification_pb2.VerifyOpen(
+            call_id=call.call_id,
+            tenant_id=call.tenant,
+            subject_id=call.subject,
+            format=format_to_wire(call.audio_format),
+            policy=call.policy,
+        )
+        stub = self._stub(verification_pb2_grpc.VerificationServiceStub)
+        return VerifyStream(stub.Verify, verification_pb2.VerifyRequest(open=opening))
+
+    def identify(self, call: IdentifyOptions) -> IdentifyStream:
+        """Rank the members of a group by likeness; use it in an ``async with`` block."""
+        if call.max_candidates < 0:
+            raise InputError("max_candidates must not be negative.")
+        opening = verification_pb2.IdentifyOpen(
+            call_id=call.call_id,
+            tenant_id=call.tenant,
+            group=call.group or "",
+            format=format_to_wire(call.audio_format),
+            max_candidates=call.max_candidates,
+        )
+        stub = self._stub(verification_pb2_grpc.VerificationServiceStub)
+        return IdentifyStream(stub.Identify, verification_pb2.IdentifyRequest(open=opening))
+
+    def enrol(self, call: EnrolOptions) -> EnrolStream:
+        """Collect a consenting subject's voice; use it in an ``async with`` block."""
+        opening = enrolment_pb2.EnrolOpen(
+            call_id=call.call_id,
+            tenant_id=call.tenant,
+            subject_id=call.subject,
+            format=format_to_wire(call.audio_format),
+        )
+        stub = self._stub(enrolment_pb2_grpc.EnrolmentServiceStub)
+        return EnrolStream(stub.Enrol, enrolment_pb2.EnrolRequest(open=opening))
+
+    async def create_subject(
+        self, tenant: str, subject: str, groups: Iterable[str] = ()
+    ) -> Subject:
+        """Create a subject. Raises SubjectExistsError. Never repeated."""
+        request = subjects_pb2.CreateSubjectRequest(
+            tenant_id=tenant, subject_id=subject, groups=sorted(groups)
+        )
+        return await self._subject(self._subjects().CreateSubject, request)
+
+    async def get_subject(self, tenant: str, subject: str) -> Subject:
+        """Read one subject. Raises NotFoundError."""
+        request = subjects_pb2.GetSubjectRequest(tenant_id=tenant, subject_id=subject)
+        return await self._subject(self._subjects().GetSubject, request)
+
+    async def list_subjects(self, tenant: str, page_size: int = 100) -> AsyncIterator[Subject]:
+        """Read all subjects of a tenant, page by page."""
+        token = ""
+        while True:
+            request = subjects_pb2.ListSubjectsRequest(
+                tenant_id=tenant, page_size=max(0, page_size), page_token=token
+            )
+            reply = await self._ask(self._subjects().ListSubjects, request)
+            for one in reply.subjects:
+                yield subject_from_wire(one)
+            token = reply.next_page_token
+            if not token:
+                return
+
+    async def set_groups(self, tenant: str, subject: str, groups: Iterable[str]) -> Subject:
+        """Replace a subject's groups. Raises NotFoundError."""
+        request = subjects_pb2.SetSubjectGroupsRequest(
+            tenant_id=tenant, subject_id=subject, groups=sorted(groups)
+        )
+        return await self._subject(self._subjects().SetSubjectGroups, request)
+
+    async def record_consent(self, tenant: str, subject: str, consent: Consent) -> Subject:
+        """Record a permission that the subject gave. Raises NotFoundError, OptedOutError."""
+        request = subjects_pb2.RecordConsentRequest(
+            tenant_id=tenant, subject_id=subject, consent=consent_to_wire(consent)
+        )
+        return await self._subject(self._subjects().RecordConsent, request)
+
+    async def withdraw_consent(self, tenant: str, subject: str) -> Subject:
+        """End the consent and delete the voiceprints. Raises ConsentMissingError."""
+        request = subjects_pb2.WithdrawConsentRequest(tenant_id=tenant, subject_id=subject)
+        return await self._subject(self._subjects().WithdrawConsent, request)
+
+    async def opt_out(self, tenant: str, subject: str) -> Subject:
+        """Exclude a person from voice biometrics, known or not."""
+        request = subjects_pb2.OptOutRequest(tenant_id=tenant, subject_id=subject)
+        return await self._subject(self._subjects().OptOut, request)
+
+    async def undo_opt_out(self, tenant: str, subject: str) -> Subject:
+        """Take an opt-out back. Raises NotFoundError."""
+        request = subjects_pb2.UndoOptOutRequest(tenant_id=tenant, subject_id=subject)
+        return await self._subject(self._subjects().UndoOptOut, request)
+
+    async def erase_subject(self, tenant: str, subject: str) -> tuple[int, int]:
+        """Erase a subject; return the record's number and how many voiceprints were destroyed.
+
+        Raises:
+            NotFoundError: there is no such subject.
+        """
+        request = subjects_pb2.EraseSubjectRequest(tenant_id=tenant, subject_id=subject)
+        reply = await self._ask(self._subjects().EraseSubject, request)
+        return reply.record_id, reply.voiceprints
+
+    def _channel(self) -> grpc.aio.Channel:
+        """Return the connection, opened on first use so that it belongs to the running loop."""
+        if self._opened is None:
+            options = channel_options(self._retries)
+            if self._credentials is None:
+                self._opened = grpc.aio.insecure_channel(self._target, options=options)
+            else:
+                self._opened = grpc.aio.secure_channel(
+                    self._target, self._credentials, options=options
+                )
+        return self._opened
+
+    def _stub(self, kind: Any) -> Any:
+        """Build a generated stub; generated code has no types of its own."""
+        return kind(self._channel())
+
+    def _subjects(self) -> Any:
+        return self._stub(subjects_pb2_grpc.SubjectServiceStub)
+
+    async def _subject(self, method: Callable[..., Awaitable[Any]], request: Any) -> Subject:
+        return subject_from_wire(await self._ask(method, request))
+
+    async def _ask(self, method: Callable[..., Awaitable[_Reply]], request: Any) -> _Reply:
+        with engine_errors():
+            return await method(request, timeout=self._timeout)
