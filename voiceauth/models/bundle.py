@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A speaker model together with its calibration and cohort, every hash checked."""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceauth.errors import IntegrityError
+from voiceauth.models.locate import default_model_directory
+from voiceauth.models.manifest import ModelEntry, read_manifest, read_verified
+from voiceauth.models.session import SessionChoices
+from voiceauth.models.speaker import OnnxSpeaker
+from voiceauth.types import ModelCard
+
+COHORT_ARRAY = "embeddings"
+"""Name of the array inside a cohort file."""
+_UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelBundle:
+    """All that scoring needs from one model.
+
+    Attributes:
+        speaker: the loaded model.
+        calibration: the verified text of its calibration tables, for ``scoring`` to parse.
+        cohort: unit embeddings of other people, float32, shape (people, dimension).
+        cards: what is told about the models in use.
+    """
+
+    speaker: OnnxSpeaker
+    calibration: str
+    cohort: NDArray[np.float32]
+    cards: tuple[ModelCard, ...]
+
+
+def load_bundle(
+    directory: Path | None = None,
+    name: str | None = None,
+    *,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> ModelBundle:
+    """Load a speaker model with everything that belongs to it.
+
+    Args:
+        directory: holds ``manifest.json``; None means the packaged models.
+        name: of the model in the manifest; None means its default.
+        device: where the model runs.
+
+    Raises:
+        SettingsError: no models, a manifest that cannot be used, or an unknown name.
+        ModelHashMismatchError: a file differs from the manifest.
+        IntegrityError: a file has the stated hash and is unusable all the same.
+        MissingExtraError: CUDA was asked for and its runtime is not installed.
+    """
+    manifest = read_manifest(directory or default_model_directory())
+    entry = manifest.entry(name)
+    speaker = OnnxSpeaker.of_entry(manifest.directory, entry, SessionChoices(device=device))
+    tables = read_verified(manifest.directory, entry.calibration.file, entry.calibration.sha256)
+    cohort = read_verified(manifest.directory, entry.cohort.file, entry.cohort.sha256)
+    return ModelBundle(
+        speaker=speaker,
+        calibration=_text(tables),
+        cohort=read_cohort(cohort, entry.dimension),
+        cards=(_card(entry),),
+    )
+
+
+def read_cohort(content: bytes, dimension: int) -> NDArray[np.float32]:
+    """Parse a cohort file.
+
+    Args:
+        content: of an ``.npz`` file with one array ``embeddings``.
+        dimension: expected length of a row.
+
+    Returns:
+        float32, shape (people, dimension), unit rows, at least two of them.
+
+    Raises:
+        IntegrityError: anything else is in it.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            rows = np.asarray(arrays[COHORT_ARRAY])
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise IntegrityError("The cohort file cannot be read.", detail=str(error)) from error
+    if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[1] != dimension:  # noqa: PLR2004
+        raise IntegrityError(detail=f"the cohort has shape {rows.shape} of {rows.dtype}")
+    norms = np.linalg.norm(rows, axis=1)
+    if len(rows) < 2 or not (np.abs(norms - 1.0) <= _UNIT_TOLERANCE).all():  # noqa: PLR2004
+        raise IntegrityError(detail="the cohort is empty or not of unit embeddings")
+    return rows
+
+
+def write_cohort(path: Path, embeddings: NDArray[np.float32]) -> None:
+    """Write a cohort file.
+
+    Args:
+        path: file to write.
+        embeddings: unit rows, float32, shape (people, dimension).
+    """
+    with path.open("wb") as handle:
+        np.savez(handle, embeddings=np.asarray(embeddings, dtype=np.float32))
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise IntegrityError("The calibration file is not text.", detail=str(error)) from error
+
+
+def _card(entry: ModelEntry) -> ModelCard:
+    return ModelCard(
+        role=entry.role,
+        name=entry.name,
+        sha256=entry.sha256,
+        licence=entry.licence,
+        rate_hz=entry.sample_rate_hz,
+        dimension=entry.dimension,
+    )
