@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the source really was: true bandwidth, and whether its bytes are what was declared.
+
+Both look at whole blocks of the source before resampling and keep running sums only.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceauth.signal.decoder import read
+from voiceauth.types import AudioFormat, Bandwidth, Encoding, Reason, Samples
+from voiceauth.units import Decibels, Hertz
+
+_LOW_BAND_HZ: Final = (300, 3400)
+_HIGH_BAND_HZ: Final = (4300, 7500)
+"""From above the telephone band's skirt; wide enough for the hiss of s and f."""
+_NARROW_DB: Final[Decibels] = -45.0
+"""High over low band: wideband speech lies at -15 to -35 dB over a phrase, upsampled telephone
+speech at the quantising noise, some -65 dB."""
+_ACTIVE_POWER: Final = 10**-5.0
+"""-50 dBFS: fainter blocks say nothing about the source."""
+_LEAST_BLOCKS: Final = 5
+"""A second of active audio before a word is said."""
+_NARROWBAND_HZ: Final[Hertz] = 8000
+_WINDOW: Final = 1024
+
+
+class BandwidthMeter:
+    """Finds the true bandwidth of a source. Wideband must be shown; until then it is narrowband.
+
+    Args:
+        rate_hz: of the source.
+    """
+
+    def __init__(self, rate_hz: Hertz) -> None:
+        self._rate_hz = rate_hz
+        self._low = 0.0
+        self._high = 0.0
+        self._blocks = 0
+        self._window = np.hanning(_WINDOW).astype(np.float32)
+        hertz = np.fft.rfftfreq(_WINDOW, 1.0 / rate_hz)
+        top = min(_HIGH_BAND_HZ[1], round(0.47 * rate_hz))
+        self._low_bins = (hertz >= _LOW_BAND_HZ[0]) & (hertz <= _LOW_BAND_HZ[1])
+        self._high_bins = (hertz >= _HIGH_BAND_HZ[0]) & (hertz <= top)
+
+    def push(self, block: Samples) -> None:
+        """Take one block of source samples, shape (samples,)."""
+        frames = len(block) // _WINDOW
+        if self._rate_hz <= _NARROWBAND_HZ or frames == 0:
+            return
+        if float(np.mean(np.square(block))) < _ACTIVE_POWER:
+            return
+        spectrum = np.abs(
+            np.fft.rfft(block[: frames * _WINDOW].reshape(frames, _WINDOW) * self._window, axis=1)
+        )
+        power = np.square(spectrum).sum(axis=0)
+        self._low += float(power[self._low_bins].sum())
+        self._high += float(power[self._high_bins].sum())
+        self._blocks += 1
+
+    @property
+    def bandwidth(self) -> Bandwidth:
+        """The bandwidth shown so far."""
+        if self._rate_hz <= _NARROWBAND_HZ or self._blocks < _LEAST_BLOCKS or self._is_narrow():
+            return Bandwidth.NARROWBAND
+        return Bandwidth.WIDEBAND
+
+    @property
+    def issues(self) -> tuple[Reason, ...]:
+        """UPSAMPLED_NARROWBAND once it is known that a higher rate carries nothing more."""
+        if self._blocks >= _LEAST_BLOCKS and self._is_narrow():
+            return (Reason.UPSAMPLED_NARROWBAND,)
+        return ()
+
+    def _is_narrow(self) -> bool:
+        return self._high < self._low * 10.0 ** (_NARROW_DB / 10.0)
+
+
+_RATHER: Final = 0.5
+"""Another reading must be so much smoother than the declared one."""
+_LEAST_ROUGHNESS: Final = 0.9
+"""Speech at 8 kHz lies at 0.1 to 0.8, white noise at 2."""
+_MOST_OTHER_ROUGHNESS: Final = 0.9
+_LEAST_OTHER_POWER: Final = 1e-6
+_LEAST_VOTES: Final = 3
+
+
+class FormatMeter:
+    """Suspects a wrongly declared encoding: other readings of the same bytes are far smoother.
+
+    Args:
+        audio_format: as declared.
+    """
+
+    def __init__(self, audio_format: AudioFormat) -> None:
+        self._format = audio_format
+        self._blocks = 0
+        self._votes = 0
+
+    def push(self, data: bytes) -> None:
+        """Take the bytes of one whole block."""
+        declared = read(data, self._format.encoding)[:: self._format.channels]
+        if _power(declared) < _ACTIVE_POWER:
+            return
+        self._blocks += 1
+        rough = roughness(declared)
+        if rough < _LEAST_ROUGHNESS:
+            return
+        limit = min(_RATHER * rough, _MOST_OTHER_ROUGHNESS)
+        others = _other_readings(data, self._format)
+        self._votes += any(
+            _power(other) > _LEAST_OTHER_POWER and roughness(other) < limit for other in others
+        )
+
+    @property
+    def issues(self) -> tuple[Reason, ...]:
+        """FORMAT_SUSPECT while most active blocks vote for another encoding."""
+        suspect = self._votes >= _LEAST_VOTES and 2 * self._votes > self._blocks
+        return (Reason.FORMAT_SUSPECT,) if suspect else ()
+
+
+def roughness(samples: NDArray[np.float32]) -> float:
+    """Return the power of the differences over the power (0 smooth, 2 white, 4 alternating)."""
+    centred = samples - samples.mean()
+    power = float(np.mean(np.square(centred))) + 1e-12
+    return float(np.mean(np.square(np.diff(centred)))) / power
+
+
+def _power(samples: NDArray[np.float32]) -> float:
+    return float(np.mean(np.square(samples - samples.mean()))) if len(samples) else 0.0
+
+
+def _other_readings(data: bytes, audio_format: AudioFormat) -> list[Samples]:
+    """Read the bytes in the ways that they are most often confused with, first channel."""
+    step = audio_format.channels
+    even = data[: len(data) - len(data) % 2]
+    swapped = np.frombuffer(even, dtype=">i2").astype(np.float32) / np.float32(32768)
+    laws = [Encoding.MULAW, Encoding.ALAW]
+    readings = [read(data, law)[::step] for law in laws if law is not audio_format.encoding]
+    if audio_format.encoding is not Encoding.PCM16LE:
+        readings.append(read(even, Encoding.PCM16LE)[::step])
+    return [*readings, swapped[::step]]

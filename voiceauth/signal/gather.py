@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gathers decided frames into spans and keeps the account of net speech."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voiceauth.signal.masks import Mask
+from voiceauth.signal.options import SpeechOptions
+from voiceauth.signal.quality import DISQUALIFYING, Sums, judge
+from voiceauth.signal.vad import HOP_SECONDS, Frames
+from voiceauth.types import Bandwidth, Quality, Reason, Samples, Span
+from voiceauth.units import Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is known of the whole stream."""
+
+    bandwidth: Bandwidth
+    issues: tuple[Reason, ...]
+
+
+class Gatherer:
+    """Fills one span after the other; a span closes at the frame that completes it.
+
+    Args:
+        options: lengths and limits.
+    """
+
+    def __init__(self, options: SpeechOptions) -> None:
+        self._options = options
+        self._all = Sums()
+        self._counted_frames = 0
+        self._opened_spans = 0
+        self._excluded: list[tuple[Seconds, Seconds]] = []
+        self.start_section(0.0)
+
+    @property
+    def net_seconds(self) -> Seconds:
+        """Net speech of counted spans and of what is gathered."""
+        return (self._counted_frames + self._sums.frames) * HOP_SECONDS
+
+    def quality(self, source: Source) -> Quality | None:
+        """Quality of all speech so far, None before any."""
+        if self._all.frames == 0:
+            return None
+        return judge(self._all, self._options, source.bandwidth, source.issues)
+
+    def start_section(self, origin_seconds: Seconds) -> None:
+        """Begin at a stream time with nothing gathered."""
+        self._origin = origin_seconds
+        self._next_frame = 0
+        self._empty()
+
+    def exclude(self, start_seconds: Seconds, end_seconds: Seconds) -> None:
+        """Do not count the audio between two stream times."""
+        if self._excluded and self._excluded[-1][1] >= start_seconds:
+            last_start, last_end = self._excluded.pop()
+            start_seconds = min(start_seconds, last_start)
+            end_seconds = max(end_seconds, last_end)
+        self._excluded.append((start_seconds, end_seconds))
+
+    def take(self, frames: Frames, hops: NDArray[np.float64], source: Source) -> list[Span]:
+        """Gather frames, return the spans that they complete.
+
+        Args:
+            frames: as decided, in order.
+            hops: clipped fraction and offset of each at the source, shape (frames, 2).
+            source: for the quality of the spans.
+        """
+        marked = self._marked(len(frames.speech))
+        speech = frames.speech & ~marked
+        kept = frames.kept & ~marked
+        digits = frames.dtmf | marked
+        spans = []
+        start = 0
+        while start < len(speech):
+            wanted = self._wanted() - self._sums.frames
+            reached = np.flatnonzero(np.cumsum(speech[start:]) >= wanted)
+            stop = start + int(reached[0]) + 1 if len(reached) else len(speech)
+            part = slice(start, stop)
+            self._add(frames, hops, part, (speech[part], kept[part], digits[part]))
+            if len(reached):
+                spans.append(self._close(source))
+            start = stop
+        self._next_frame += len(speech)
+        return spans
+
+    def close(self, source: Source) -> list[Span]:
+        """Return what is gathered as a last span if it is long enough; drop it otherwise."""
+        if self._sums.frames >= round(self._options.least_span_seconds / HOP_SECONDS):
+            return [self._close(source)]
+        self._empty()
+        return []
+
+    def _wanted(self) -> int:
+        first = self._opened_spans == 0
+        seconds = self._options.first_span_seconds if first else self._options.span_seconds
+        return max(1, round(seconds / HOP_SECONDS))
+
+    def _marked(self, count: int) -> Mask:
+        """Tell which of the next frames are excluded, and forget what has passed."""
+        times = self._origin + (self._next_frame + np.arange(count)) * HOP_SECONDS
+        marked = np.zeros(count, dtype=bool)
+        for start, end in self._excluded:
+            marked |= (times >= start) & (times < end)
+        if count:
+            self._excluded = [pair for pair in self._excluded if pair[1] > times[-1]]
+        return marked
+
+    def _add(
+        self,
+        frames: Frames,
+        hops: NDArray[np.float64],
+        part: slice,
+        marks: tuple[Mask, Mask, Mask],
+    ) -> None:
+        speech, kept, digits = marks
+        # Tones count against a span only once its speech has begun: ring-back precedes every call.
+        begun = (np.cumsum(speech) > 0) | (self._sums.frames > 0)
+        samples = frames.samples[part]
+        found = Sums(
+            frames=int(speech.sum()),
+            power=float(np.mean(np.square(samples[speech]), axis=1).sum()),
+            band_power=float(frames.band_power[part][speech].sum()),
+            noise_power=float(frames.noise_power[part][speech].sum()),
+            clipped=float(hops[part][speech, 0].sum()),
+            offset=float(hops[part][speech, 1].sum()),
+            tones=int((frames.tone[part] & begun).sum()),
+            digits=int((digits & begun).sum()),
+        )
+        self._sums = self._sums.plus(found)
+        self._all = self._all.plus(found)
+        if kept.any():
+            index = self._next_frame + part.start + np.flatnonzero(kept)
+            if not self._pieces:
+                self._first_frame = int(index[0])
+            self._last_frame = int(index[-1])
+            self._pieces.append(samples[kept].reshape(-1))
+        self._drop_stale_context()
+
+    def _drop_stale_context(self) -> None:
+        """Without speech only the lead before speech to come is worth keeping, not an old tail."""
+        if self._sums.frames == 0 and self._pieces:
+            newest = self._next_frame
+            if self._last_frame < newest:
+                self._pieces = []
+
+    def _close(self, source: Source) -> Span:
+        quality = judge(self._sums, self._options, source.bandwidth, source.issues)
+        counted = not DISQUALIFYING.intersection(quality.issues)
+        span = Span(
+            samples=self._joined(),
+            net_seconds=self._sums.frames * HOP_SECONDS,
+            start_seconds=self._origin + self._first_frame * HOP_SECONDS,
+            end_seconds=self._origin + (self._last_frame + 1) * HOP_SECONDS,
+            quality=quality,
+            counted=counted,
+        )
+        self._counted_frames += self._sums.frames if counted else 0
+        self._opened_spans += 1
+        self._empty()
+        return span
+
+    def _joined(self) -> Samples:
+        return np.ascontiguousarray(np.concatenate(self._pieces), dtype=np.float32)
+
+    def _empty(self) -> None:
+        self._sums = Sums()
+        self._pieces: list[Samples] = []
+        self._first_frame = 0
+        self._last_frame = 0
