@@ -19,21 +19,14 @@ Example:
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy import fft
 from numpy.typing import NDArray
 
 from voiceauth.errors import BadAudioError
-from voiceauth.testing.codecs import AMR_RATES, RATE_HZ, Codec, Coding, transcode
+from voiceauth.testing import acoustics
+from voiceauth.testing.codecs import AMR_RATES, Codec, Coding, transcode
 from voiceauth.units import Decibels, Rate, Seconds
-
-KNOTS_HZ = (0.0, 200.0, 400.0, 700.0, 1100.0, 1700.0, 2500.0, 3300.0, 4000.0)
-"""Where a response's gains are given; between them it is interpolated smoothly."""
-
-FRAME = 160
-"""Samples of one 20-ms packet."""
 
 Waveform = NDArray[np.float32]
 
@@ -43,7 +36,7 @@ class Response:
     """Frequency response of a handset or a line.
 
     Args:
-        gains_db: at ``KNOTS_HZ``, shape (9,).
+        gains_db: at ``acoustics.KNOTS_HZ``, shape (9,).
         low_hz: half-power corner of the high-pass; 0 leaves the bass alone.
         high_hz: half-power corner of the low-pass; 4000 leaves the treble alone.
         order: steepness of both, 6 dB per octave each.
@@ -153,6 +146,11 @@ class Severity:
         response_db: standard deviation of the random response.
         slow_codecs: share of calls through GSM, AMR, Opus, G.722 or G.726.
         lossy: share of calls with packet loss.
+        a_law: share of trunks that are A-law; the others are µ-law.
+        mobile: share of the slow codecs that are GSM or AMR.
+        trunk: share of the slow-codec calls that end on a G.711 trunk.
+        second_line: share of calls with a response of the network as well.
+        recorded_room: share of the reverberant calls in a recorded room, if there are any.
     """
 
     snr_db: tuple[Decibels, Decibels] = (6.0, 32.0)
@@ -161,6 +159,11 @@ class Severity:
     response_db: Decibels = 4.0
     slow_codecs: Rate = 0.35
     lossy: Rate = 0.12
+    a_law: Rate = 0.5
+    mobile: Rate = 0.6
+    trunk: Rate = 0.7
+    second_line: Rate = 0.3
+    recorded_room: Rate = 0.4
 
 
 MOBILE = (
@@ -187,22 +190,21 @@ def draw_channel(
         severity: how hard; the default is that of training.
     """
     sounds, severity = sounds or Sounds(), severity or Severity()
-    fixed = (Coding(Codec.PCMU), Coding(Codec.PCMA))[int(rng.random() < 0.5)]
+    fixed = (Coding(Codec.PCMU), Coding(Codec.PCMA))[int(rng.random() < severity.a_law)]
     codings: tuple[Coding, ...] = (fixed,)
     if rng.random() < severity.slow_codecs:
-        family = MOBILE if rng.random() < 0.6 else INTERNET
+        family = MOBILE if rng.random() < severity.mobile else INTERNET
         codings = (family[int(rng.integers(len(family)))],)
-        # A mobile or internet call usually ends on a G.711 trunk.
-        if rng.random() < 0.7:
+        if rng.random() < severity.trunk:
             codings = (*codings, fixed)
-    room = _draw_room(rng, sounds) if rng.random() < severity.reverberant else None
+    room = _draw_room(rng, sounds, severity) if rng.random() < severity.reverberant else None
     lossy = rng.random() < severity.lossy
     return Channel(
         level_db=float(rng.uniform(-34.0, -16.0)),
         room=room,
         noises=_draw_noises(rng, sounds, severity),
         handset=_draw_response(rng, severity.response_db),
-        line=_draw_response(rng, severity.response_db / 2) if rng.random() < 0.3 else None,
+        line=_draw_line(rng, severity),
         codings=codings,
         loss=_draw_loss(rng) if lossy else None,
     )
@@ -232,39 +234,21 @@ def apply(channel: Channel, waveform: Waveform, sounds: Sounds | None = None) ->
     for noise in channel.noises:
         signal = signal + _noise(noise, signal, sounds)
     if channel.handset is not None:
-        signal = _filter(signal, channel.handset)
-    signal = _set_level(signal, channel.level_db)
+        signal = _respond(signal, channel.handset)
+    signal = acoustics.set_level(signal, channel.level_db)
     for place, coding in enumerate(channel.codings):
         signal = transcode(signal, coding)
         if place == 0 and channel.loss is not None:
-            signal = lose_packets(signal, channel.loss)
+            loss = channel.loss
+            signal = acoustics.lose_packets(signal, loss.rate, loss.burst, loss.seed)
         if place == 0 and channel.line is not None:
-            signal = _filter(signal, channel.line)
+            signal = _respond(signal, channel.line)
     return np.clip(signal, -1.0, 1.0).astype(np.float32, copy=False)
 
 
-def lose_packets(waveform: Waveform, loss: PacketLoss) -> Waveform:
-    """Replace lost 20-ms packets by fading repeats of the last good one; shape (samples,)."""
-    rng = np.random.default_rng(loss.seed)
-    signal = waveform.copy()
-    leave = 1.0 / max(loss.burst, 1.0)
-    enter = min(1.0, loss.rate * leave / max(1.0 - loss.rate, 1e-6))
-    lost, gain = False, 1.0
-    for start in range(FRAME, len(signal), FRAME):
-        lost = rng.random() < (1.0 - leave if lost else enter)
-        gain = gain * 0.7 if lost else 1.0
-        if lost:
-            packet = signal[start : start + FRAME]
-            packet[:] = signal[start - FRAME : start][: len(packet)] * np.float32(0.7)
-            # After six packets there is nothing worth repeating: concealment mutes.
-            if gain < 0.12:
-                packet[:] = 0.0
-    return signal
-
-
-def _draw_room(rng: np.random.Generator, sounds: Sounds) -> Reverberation:
+def _draw_room(rng: np.random.Generator, sounds: Sounds, severity: Severity) -> Reverberation:
     recorded = -1
-    if sounds.rooms and rng.random() < 0.4:
+    if sounds.rooms and rng.random() < severity.recorded_room:
         recorded = int(rng.integers(len(sounds.rooms)))
     return Reverberation(
         decay=float(rng.uniform(0.12, 0.7)),
@@ -291,11 +275,18 @@ def _draw_noises(rng: np.random.Generator, sounds: Sounds, severity: Severity) -
 
 def _draw_response(rng: np.random.Generator, deviation_db: Decibels) -> Response:
     return Response(
-        gains_db=tuple(float(g) for g in rng.normal(0.0, deviation_db, len(KNOTS_HZ))),
+        gains_db=tuple(float(g) for g in rng.normal(0.0, deviation_db, len(acoustics.KNOTS_HZ))),
         low_hz=float(rng.uniform(0.0, 350.0)),
         high_hz=float(rng.uniform(3000.0, 4000.0)),
         order=int(rng.integers(1, 5)),
     )
+
+
+def _draw_line(rng: np.random.Generator, severity: Severity) -> Response | None:
+    """Draw the network's response: half as coloured as a handset's."""
+    if rng.random() < severity.second_line:
+        return _draw_response(rng, severity.response_db / 2)
+    return None
 
 
 def _draw_loss(rng: np.random.Generator) -> PacketLoss:
@@ -306,101 +297,27 @@ def _draw_loss(rng: np.random.Generator) -> PacketLoss:
     )
 
 
-def _filter(signal: Waveform, response: Response) -> Waveform:
-    """Zero-phase filtering in one transform; the ends wrap, which 1 ms of kernel does not show."""
-    size = _fast_length(len(signal) + 64)
-    grid, basis = _grid()
-    gain = np.power(10.0, basis @ np.asarray(response.gains_db, np.float32) / 20.0)
-    if response.low_hz > 0.0:
-        ratio = np.power(response.low_hz / np.maximum(grid, 1.0), 2 * response.order)
-        gain /= np.sqrt(1.0 + ratio)
-    if response.high_hz < RATE_HZ / 2:
-        gain /= np.sqrt(1.0 + np.power(grid / response.high_hz, 4 * response.order))
-    spectrum = fft.rfft(signal, size) * np.interp(_bins(size), grid, gain).astype(np.float32)
-    return np.asarray(fft.irfft(spectrum, size)[: len(signal)], dtype=np.float32)
-
-
-@lru_cache(maxsize=1)
-def _fast_sizes() -> NDArray[np.int64]:
-    """Even products of 2, 3 and 5, sorted: transforms of these sizes are fast."""
-    powers = [2**a * 3**b * 5**c for a in range(1, 25) for b in range(8) for c in range(5)]
-    return np.array(sorted(powers))
-
-
-def _fast_length(samples: int) -> int:
-    sizes = _fast_sizes()
-    return int(sizes[np.searchsorted(sizes, samples)])
-
-
-@lru_cache(maxsize=64)
-def _bins(size: int) -> NDArray[np.float32]:
-    return np.linspace(0.0, RATE_HZ / 2, size // 2 + 1, dtype=np.float32)
-
-
-@lru_cache(maxsize=1)
-def _grid() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A coarse frequency axis of 257 points and the interpolation from the knots to it.
-
-    Gains are interpolated with raised cosines, which neither overshoot nor ring.
-    """
-    grid = np.linspace(0.0, RATE_HZ / 2, 257, dtype=np.float32)
-    knots = np.asarray(KNOTS_HZ, np.float32)
-    right = np.clip(np.searchsorted(knots, grid), 1, len(knots) - 1)
-    place = (grid - knots[right - 1]) / (knots[right] - knots[right - 1])
-    weight = (0.5 - 0.5 * np.cos(np.pi * place)).astype(np.float32)
-    basis = np.zeros((len(grid), len(knots)), np.float32)
-    rows = np.arange(len(grid))
-    basis[rows, right - 1], basis[rows, right] = 1.0 - weight, weight
-    return grid, basis
+def _respond(signal: Waveform, response: Response) -> Waveform:
+    return acoustics.respond(
+        signal, response.gains_db, response.low_hz, response.high_hz, response.order
+    )
 
 
 def _reverberate(signal: Waveform, room: Reverberation, sounds: Sounds) -> Waveform:
     if 0 <= room.recorded < len(sounds.rooms):
-        tail = sounds.rooms[room.recorded][:8000]
+        tail = sounds.rooms[room.recorded]
     else:
-        rng = np.random.default_rng(room.seed)
-        time = np.arange(int(room.decay * RATE_HZ), dtype=np.float32) / RATE_HZ
-        tail = rng.standard_normal(len(time), dtype=np.float32) * np.exp(
-            np.float32(-6.91 / room.decay) * time
-        )
-    ratio = np.float32(10.0 ** (-room.direct_db / 20.0))
-    tail = tail * (ratio / np.float32(np.sqrt(np.sum(tail * tail)) + 1e-9))
-    size = _fast_length(len(signal) + len(tail))
-    # The direct sound is the signal itself, so the output stays aligned with it.
-    wet = fft.irfft(fft.rfft(signal, size) * fft.rfft(tail, size), size)[: len(signal)]
-    return np.asarray(signal + wet, dtype=np.float32)
+        tail = acoustics.synthetic_tail(room.decay, room.seed)
+    return acoustics.reverberate(signal, tail, room.direct_db)
 
 
 def _noise(noise: Noise, signal: Waveform, sounds: Sounds) -> Waveform:
+    """One layer at its level beside the signal; shape (samples,)."""
     rng = np.random.default_rng(noise.seed)
     bank = {"recorded": sounds.noises, "babble": sounds.babble}.get(noise.kind, ())
     if bank:
-        piece = _slice(bank[int(rng.integers(len(bank)))], len(signal), rng)
+        piece = acoustics.random_piece(bank[int(rng.integers(len(bank)))], len(signal), rng)
     else:
-        piece = _coloured(len(signal), noise.tilt_db, rng)
+        piece = acoustics.coloured(len(signal), noise.tilt_db, rng)
     power = float(np.mean(signal * signal)) / (float(np.mean(piece * piece)) + 1e-12)
     return piece * np.float32(np.sqrt(power) * 10.0 ** (-noise.snr_db / 20.0))
-
-
-def _slice(recording: Waveform, samples: int, rng: np.random.Generator) -> Waveform:
-    """A random piece of a recording, repeated where it is too short; shape (samples,)."""
-    if len(recording) < samples:
-        recording = np.tile(recording, samples // max(1, len(recording)) + 1)
-    start = int(rng.integers(len(recording) - samples + 1))
-    return recording[start : start + samples]
-
-
-def _coloured(samples: int, tilt_db: Decibels, rng: np.random.Generator) -> Waveform:
-    """Noise with a straight tilt per octave above 60 Hz; shape (samples,)."""
-    size = _fast_length(samples)
-    spectrum = fft.rfft(rng.standard_normal(size, dtype=np.float32))
-    octaves = np.log2(np.maximum(_bins(size), 60.0) / 60.0)
-    spectrum *= np.power(10.0, np.float32(tilt_db / 20.0) * octaves).astype(np.float32)
-    return np.asarray(fft.irfft(spectrum, size)[:samples], dtype=np.float32)
-
-
-def _set_level(signal: Waveform, level_db: Decibels) -> Waveform:
-    power = float(np.mean(signal * signal))
-    if power <= 1e-12:
-        return signal
-    return np.clip(signal * np.float32(10.0 ** (level_db / 20.0) / np.sqrt(power)), -1.0, 1.0)

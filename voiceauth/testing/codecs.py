@@ -100,13 +100,15 @@ def transcode(waveform: Waveform, coding: Coding) -> Waveform:
 def mu_law(waveform: Waveform) -> Waveform:
     """G.711 µ-law, encoded and decoded; float32, shape (samples,)."""
     pcm = np.clip(np.round(waveform * 32768.0), -32768, 32767).astype(np.int32)
-    return _MU_TABLE[pcm + 32768]
+    decoded: Waveform = _MU_TABLE[pcm + 32768]
+    return decoded
 
 
 def a_law(waveform: Waveform) -> Waveform:
     """G.711 A-law, encoded and decoded; float32, shape (samples,)."""
     pcm = np.clip(np.round(waveform * 32768.0), -32768, 32767).astype(np.int32)
-    return _A_TABLE[pcm + 32768]
+    decoded: Waveform = _A_TABLE[pcm + 32768]
+    return decoded
 
 
 def _mu_table() -> Waveform:
@@ -117,16 +119,18 @@ def _mu_table() -> Waveform:
     segment = np.floor(np.log2(magnitude)).astype(np.int64) - 5
     step = (magnitude >> (segment + 1)) & 15
     decoded = (((step << 1) + 33) << segment) - 33
-    return (np.sign(sample + 0.5) * (decoded << 2) / 32768.0).astype(np.float32)
+    signed = np.sign(sample + 0.5) * (decoded << 2) / 32768.0
+    return np.asarray(signed, dtype=np.float32)
 
 
 def _a_table() -> Waveform:
     """What A-law makes of each 16-bit sample: 13 bits, 8 segments of which two are linear."""
     sample = np.arange(-32768, 32768, dtype=np.int64)
     magnitude = np.where(sample >= 0, sample, -sample - 1) >> 4
-    shift = np.maximum(np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int64) - 4, 1)
+    shift = np.maximum(np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int64) - 4, 0)
     decoded = ((magnitude >> shift) << (shift + 4)) + (8 << shift)
-    return (np.sign(sample + 0.5) * decoded / 32768.0).astype(np.float32)
+    signed = np.sign(sample + 0.5) * decoded / 32768.0
+    return np.asarray(signed, dtype=np.float32)
 
 
 _MU_TABLE = _mu_table()

@@ -83,6 +83,7 @@ def save_weights(path: Path, student: Student) -> None:
         name: value.half().numpy() if value.is_floating_point() else value.numpy()
         for name, value in student.state_dict().items()
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp.npz")
     np.savez_compressed(temporary, **state)
     temporary.replace(path)

@@ -2,7 +2,8 @@
 """``voiceauth train …``: the command surface of the training room."""
 
 import dataclasses
-import datetime
+import datetime as dt
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,26 +19,26 @@ Out = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
 Cache = Annotated[Path | None, typer.Option("--cache", help="Decoded audio; default OUT/cache.")]
 
 
-def seconds_until(clock: str, now: datetime.datetime) -> Seconds:
+def seconds_until(clock: str, now: dt.datetime) -> Seconds:
     """Seconds from ``now`` to the next local time of the form HH:MM.
 
     Raises:
         SettingsError: not of that form.
     """
     try:
-        time = datetime.time.fromisoformat(clock)
+        time = dt.time.fromisoformat(clock)
     except ValueError as error:
         raise SettingsError("--until takes a time such as 23:00.", detail=clock) from error
-    end = datetime.datetime.combine(now.date(), time, tzinfo=now.tzinfo)
+    end = dt.datetime.combine(now.date(), time, tzinfo=now.tzinfo)
     if end <= now:
-        end += datetime.timedelta(days=1)
+        end += dt.timedelta(days=1)
     return (end - now).total_seconds()
 
 
 @app.command()
 def teacher(data: Data, out: Out, cache: Cache = None, processes: int = 2) -> None:
     """Compute the teacher's embeddings: recordings first, then speed variants."""
-    from voiceauth.training.teacher import build_store
+    from voiceauth.training.teacher import build_store  # noqa: PLC0415 - torch is heavy
 
     cache = cache or out / "cache"
     for variants, name in ((False, "teacher.npz"), (True, "teacher-speeds.npz")):
@@ -46,7 +47,7 @@ def teacher(data: Data, out: Out, cache: Cache = None, processes: int = 2) -> No
 
 
 @app.command()
-def speaker(
+def speaker(  # noqa: PLR0917 - options, all named on the command line
     data: Data,
     out: Out,
     cache: Cache = None,
@@ -54,31 +55,74 @@ def speaker(
     until: Annotated[str, typer.Option(help="Local time HH:MM to end at, instead.")] = "",
     batch: int = 48,
     threads: int = 2,
+    processes: Annotated[int, typer.Option(help="That share every step, on a busy machine.")] = 1,
     seed: int = 1,
     rate: float = 1e-3,
     init: Annotated[Path | None, typer.Option(help="Weights to start from (.npz, .pt).")] = None,
     evaluate_minutes: float = 20.0,
 ) -> None:
     """Train the speaker model, or go on with the run in OUT."""
-    import torch
-
-    from voiceauth.training.crops import CropPlan
-    from voiceauth.training.run import RunPlan, train
+    from voiceauth.training.run import RunPlan, elapsed, train  # noqa: PLC0415 - torch is heavy
 
     plan = RunPlan(data, cache or out / "cache", out, minutes * 60.0)
     if until:
-        now = datetime.datetime.now().astimezone()
-        spent = 0.0
-        if (out / "last.pt").exists():
-            spent = torch.load(out / "last.pt", weights_only=True)["progress"]["elapsed"]
-        plan = dataclasses.replace(plan, budget=spent + seconds_until(until, now))
+        now = dt.datetime.now().astimezone()
+        plan = dataclasses.replace(plan, budget=elapsed(out) + seconds_until(until, now))
     plan = dataclasses.replace(
         plan,
-        crops=CropPlan(batch=batch),
+        crops=dataclasses.replace(plan.crops, batch=batch),
         threads=threads,
+        processes=processes,
         seed=seed,
         rate=rate,
         init=init,
         evaluate_every=evaluate_minutes * 60.0,
     )
     typer.echo(f"checkpoint: {train(plan)}")
+
+
+@app.command()
+def export(
+    out: Out,
+    to: Annotated[Path, typer.Option("--to", help="ONNX file to write.")],
+    weights: Annotated[Path | None, typer.Option(help="Instead of OUT/last.pt.")] = None,
+) -> None:
+    """Write the run's last checkpoint as ONNX."""
+    from voiceauth.training.checkpoint import load_student  # noqa: PLC0415 - torch is heavy
+    from voiceauth.training.export import export as write  # noqa: PLC0415 - torch is heavy
+    from voiceauth.training.student import Student  # noqa: PLC0415 - torch is heavy
+
+    student = Student()
+    load_student(weights or out / "last.pt", student)
+    typer.echo(f"{to}: parity cosine {write(student, to):.6f}")
+
+
+@app.command()
+def publish(
+    data: Data,
+    out: Out,
+    models: Annotated[Path, typer.Option("--models", help="Folder of the shipped models.")],
+    cache: Cache = None,
+) -> None:
+    """Export the last checkpoint, measure it on dev and test, write cohort, weights and card."""
+    from voiceauth.training.publish import Places  # noqa: PLC0415 - torch is heavy
+    from voiceauth.training.publish import publish as run  # noqa: PLC0415 - torch is heavy
+
+    record = run(Places(data, cache or out / "cache", out, models))
+    typer.echo(f"{record['name']} {record['sha256']}")
+    typer.echo(f"dev {record['dev_eer']}")
+
+
+@app.command()
+def measure(
+    data: Data,
+    model: Annotated[Path, typer.Option("--model", help="ONNX file.")],
+    cache: Annotated[Path, typer.Option("--cache", help="Decoded audio.")],
+) -> None:
+    """Print the figures of any 8 kHz speaker model on the same dev and test trials."""
+    from voiceauth.models.speaker import OnnxSpeaker  # noqa: PLC0415 - onnxruntime is heavy
+    from voiceauth.training.publish import Places  # noqa: PLC0415 - torch is heavy
+    from voiceauth.training.publish import measure as run  # noqa: PLC0415 - torch is heavy
+
+    found = run(OnnxSpeaker.of_file(model), Places(data, cache, cache, cache))
+    typer.echo(json.dumps(found, indent=1))

@@ -100,13 +100,13 @@ def build_targets(corpus: Corpus, store: TeacherStore) -> Targets:
     labelled = own[store.clip] != UNLABELLED
     np.add.at(sums, (own[store.clip] + store.speed)[labelled], store.embedding[labelled])
     centroid = unit(sums)
-    clip = np.zeros((len(corpus.clips), store.embedding.shape[1]), np.float32)
+    rows = np.zeros((len(corpus.clips), store.embedding.shape[1]), np.float32)
     recorded = store.speed == 0
-    clip[store.clip[recorded]] = store.embedding[recorded]
-    embedded = np.flatnonzero(np.linalg.norm(clip, axis=1) > 0)
-    rows = embedded[own[embedded] != UNLABELLED]
-    clip[rows] = unit(0.5 * clip[rows] + 0.5 * centroid[own[rows]])
-    return Targets(clip, centroid, _voices(corpus, own, embedded, centroid))
+    rows[store.clip[recorded]] = store.embedding[recorded]
+    embedded = np.flatnonzero(np.linalg.norm(rows, axis=1) > 0)
+    known = embedded[own[embedded] != UNLABELLED]
+    rows[known] = unit(0.5 * rows[known] + 0.5 * centroid[own[known]])
+    return Targets(rows, centroid, _voices(corpus, own, embedded, centroid))
 
 
 def _voices(

@@ -2,8 +2,8 @@
 """Equal error rates of a model on held-out speakers, through simulated telephone calls.
 
 Three conditions: wideband source on both sides, telephone on both sides, and wideband enrolment
-against a telephone probe. Three utterances enrol, the others probe, every pair is a trial. The calls
-are seeded by the utterance's place and use no noise recordings, so they repeat exactly and
+against a telephone probe. Three utterances enrol, the others probe, every pair is a trial. The
+calls are seeded by the utterance's place and use no noise recordings, so they repeat exactly and
 share nothing with training but the simulator.
 """
 
@@ -49,11 +49,13 @@ class HeldOut:
     """Speech of held-out speakers at 8 kHz.
 
     Args:
+        clip: place in the corpus by utterance.
         speaker: name by utterance.
         source: band-limited waveforms.
         called: the same through one simulated call each.
     """
 
+    clip: tuple[int, ...]
     speaker: tuple[str, ...]
     source: tuple[FloatArray, ...]
     called: tuple[FloatArray, ...]
@@ -61,16 +63,17 @@ class HeldOut:
 
 def prepare(corpus: Corpus, seed: int = CALLS_SEED) -> HeldOut:
     """Cut, resample and call every labelled utterance of at least one second."""
-    speakers, source, called = [], [], []
+    clips, speakers, source, called = [], [], [], []
     for i, clip in enumerate(corpus.clips):
         waveform = phone_rate(middle(corpus.samples(i), MAX_SECONDS))
         if not clip.speaker or len(waveform) < PHONE_HZ:
             continue
         rng = np.random.default_rng((seed, i))
+        clips.append(i)
         speakers.append(clip.speaker)
         source.append(waveform)
         called.append(apply(draw_channel(rng, None, Severity(snr_db=(8.0, 30.0))), waveform))
-    return HeldOut(tuple(speakers), tuple(source), tuple(called))
+    return HeldOut(tuple(clips), tuple(speakers), tuple(source), tuple(called))
 
 
 def equal_error_rate(target: NDArray[np.floating], other: NDArray[np.floating]) -> Rate:

@@ -47,7 +47,8 @@ def limit_pauses(
     # The incomplete last frame follows the fate of the frame before it.
     samples = np.repeat(keep, hop)
     tail = np.full(len(waveform) - len(samples), keep[-1])
-    return waveform[np.concatenate([samples, tail])]
+    kept: NDArray[np.float32] = waveform[np.concatenate([samples, tail])]
+    return kept
 
 
 def _stretch(speech: NDArray[np.bool_], frames: int, *, backwards: bool) -> NDArray[np.bool_]:

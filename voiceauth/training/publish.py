@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the last checkpoint to the files that ship: graph, cohort, weights, figures and card.
+
+The figures are those of the exported graph, run by the engine's own loader, not of the torch model.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from voiceauth.models.bundle import write_cohort
+from voiceauth.models.speaker import OnnxSpeaker
+from voiceauth.training.card import write_card
+from voiceauth.training.checkpoint import load_student, save_weights
+from voiceauth.training.cohort import build_cohort
+from voiceauth.training.corpus import load_corpus
+from voiceauth.training.evaluation import evaluate, prepare
+from voiceauth.training.export import export
+from voiceauth.training.student import Student
+from voiceauth.training.trials import figures
+
+NAME = "voiceauth-ecapa256-8k"
+LICENCE = "Apache-2.0"
+SET = "speechocean762"
+"""The set whose dev and test speakers give the figures."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things lie.
+
+    Args:
+        data: the pack's root.
+        cache: decoded audio.
+        run: folder of the run (``last.pt``, ``run.json``).
+        models: folder of the shipped models.
+    """
+
+    data: Path
+    cache: Path
+    run: Path
+    models: Path
+
+
+def publish(places: Places) -> dict[str, Any]:
+    """Export, measure and document the run's last checkpoint.
+
+    Returns:
+        The record that the card was written from; also ``NAME.json`` beside the model.
+
+    Raises:
+        ModelOutputError: the exported graph does not reproduce the student.
+    """
+    student = Student()
+    load_student(places.run / "last.pt", student)
+    places.models.mkdir(parents=True, exist_ok=True)
+    graph = places.models / f"{NAME}.onnx"
+    cosine = export(student, graph, {"licence": LICENCE, "name": NAME})
+    save_weights(places.models / "training" / f"{NAME}.npz", student)
+    speaker = OnnxSpeaker.of_file(graph)
+    train = load_corpus(places.data, places.cache, "speech", "train")
+    write_cohort(places.models / f"{NAME}-cohort.npz", build_cohort(speaker.embed, train))
+    record = {
+        "name": NAME,
+        "sha256": str(speaker.model),
+        "cohort_sha256": _digest(places.models / f"{NAME}-cohort.npz"),
+        "parity_cosine": cosine,
+        "people": len(train.speakers()),
+        "run": json.loads((places.run / "run.json").read_text()),
+        **measure(speaker, places),
+    }
+    (places.models / f"{NAME}.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_card(places.models / f"{NAME}.md", record)
+    return record
+
+
+def measure(speaker: OnnxSpeaker, places: Places) -> dict[str, Any]:
+    """Dev error rates and the test list's figures of any model file."""
+    development = load_corpus(places.data, places.cache, "speech", "dev", SET)
+    test = load_corpus(places.data, places.cache, "speech", "test", SET)
+    trials = places.data / "trials" / f"{SET}-test.csv"
+    return {
+        "dev_eer": asdict(evaluate(speaker.embed, prepare(development))),
+        "test": [asdict(one) for one in figures(speaker.embed, places.data, trials, test)],
+    }
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
