@@ -131,23 +131,43 @@ def _voices(
 
 
 class CropStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
-    """Endless batches; each epoch of the loader continues from its own seed."""
+    """Endless batches.
+
+    Args:
+        corpus: train speech.
+        targets: from ``build_targets``.
+        sounds: recorded material for the calls.
+        plan: how batches are drawn.
+        seed: of lengths and crops.
+        rank: of this process among those that share every step. All of them draw the same lengths,
+            since each step waits for the longest crops, and different crops.
+    """
 
     def __init__(
-        self, corpus: Corpus, targets: Targets, sounds: Sounds, plan: CropPlan, seed: int
+        self,
+        corpus: Corpus,
+        targets: Targets,
+        sounds: Sounds,
+        plan: CropPlan,
+        *,
+        seed: int,
+        rank: int = 0,
     ) -> None:
         super().__init__()
         self.corpus, self.targets, self.sounds = corpus, targets, sounds
-        self.plan, self.seed = plan, seed
+        self.plan, self.seed, self.rank = plan, seed, rank
         weights = np.array([voice.weight for voice in targets.voices])
         self.cumulative = np.cumsum(weights / weights.sum())
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         """Yield ``waveform`` [batch, samples], ``target`` [batch, 192], ``label`` [batch]."""
         torch.set_num_threads(1)
-        rng = np.random.default_rng(self.seed)
+        lengths, rng = (
+            np.random.default_rng(self.seed),
+            np.random.default_rng((self.seed, self.rank)),
+        )
         while True:
-            seconds = self._draw_seconds(rng)
+            seconds = self._draw_seconds(lengths)
             crops = [self._crop(rng, seconds) for _ in range(self.plan.batch)]
             yield {
                 "waveform": torch.from_numpy(np.stack([crop[0] for crop in crops])),

@@ -12,6 +12,7 @@ Rules:
 
 import json
 import math
+import multiprocessing
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -60,9 +61,9 @@ class RunPlan:
         checkpoint_every: seconds.
         evaluate_every: seconds.
         threads: of torch, in each process.
-        processes: that share every step, each with a batch of its own. On a machine that does other
-            work too, two processes of one thread are about twice as fast as one of two threads:
-            the latter meet at a barrier in every layer, the former once a step.
+        processes: that share every step, each with a batch of its own. On a machine that does
+            other work too, two processes of one thread are about twice as fast as one of two
+            threads: the latter meet at a barrier in every layer, the former once a step.
         seed: of everything random.
         init: weights to start from.
         development: set whose dev split is evaluated.
@@ -100,7 +101,6 @@ class _State:
     optimiser: torch.optim.Optimizer
     progress: Progress
     half: bool = False
-    rank: int = 0
 
 
 def learning_rate(plan: RunPlan, done: float) -> float:
@@ -123,18 +123,23 @@ def train(plan: RunPlan) -> Path:
         return plan.out / "last.pt"
     meeting = plan.out / "meeting"
     meeting.unlink(missing_ok=True)
-    others = torch.multiprocessing.spawn(
-        _peer, (plan, meeting), nprocs=plan.processes - 1, join=False
-    )
+    context = multiprocessing.get_context("spawn")
+    others = [
+        context.Process(target=_peer, args=(rank, plan, meeting), daemon=False)
+        for rank in range(1, plan.processes)
+    ]
+    for other in others:
+        other.start()
     _meet(plan, meeting, 0)
     _run(0, plan)
-    others.join()
+    for other in others:
+        other.join()
     return plan.out / "last.pt"
 
 
-def _peer(index: int, plan: RunPlan, meeting: Path) -> None:
-    _meet(plan, meeting, index + 1)
-    _run(index + 1, plan)
+def _peer(rank: int, plan: RunPlan, meeting: Path) -> None:
+    _meet(plan, meeting, rank)
+    _run(rank, plan)
 
 
 def _meet(plan: RunPlan, meeting: Path, rank: int) -> None:
@@ -154,7 +159,6 @@ def _run(rank: int, plan: RunPlan) -> None:
         raise SettingsError("There are no teacher embeddings; run `voiceauth train teacher`.")
     targets = build_targets(corpus, load_store(corpus, *stores))
     state = _start(plan, targets)
-    state.rank = rank
     noise = load_corpus(plan.data, plan.cache, "noise", "train")
     rooms = load_corpus(plan.data, plan.cache, "ir", "train")
     stream = CropStream(
@@ -162,10 +166,12 @@ def _run(rank: int, plan: RunPlan) -> None:
         targets,
         build_sounds(noise, rooms, corpus, plan.seed),
         plan.crops,
-        plan.seed + 1000 * (state.progress.step + 1) + rank,
+        seed=plan.seed + 1000 * (state.progress.step + 1),
+        rank=rank,
     )
-    held_out = prepare(load_corpus(plan.data, plan.cache, "speech", "dev", plan.development))
+    held_out = None
     if rank == 0:
+        held_out = prepare(load_corpus(plan.data, plan.cache, "speech", "dev", plan.development))
         _record(plan, {"data": corpus.digest, "stores": [s.name for s in stores], "start": "run"})
     loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=6)
     _loop(plan, state, iter(loader), held_out)
@@ -212,7 +218,8 @@ def _half_is_faster(student: Student) -> bool:
     return seconds[3] < 0.8 * seconds[1]
 
 
-def _loop(plan: RunPlan, state: _State, batches: Iterator[Batch], held_out: HeldOut) -> None:
+def _loop(plan: RunPlan, state: _State, batches: Iterator[Batch], held_out: HeldOut | None) -> None:
+    """Step until the budget is spent; the process that holds dev speech keeps the records."""
     progress = state.progress
     before, begin = progress.elapsed, time.monotonic()
     saved = evaluated = begin
@@ -224,7 +231,7 @@ def _loop(plan: RunPlan, state: _State, batches: Iterator[Batch], held_out: Held
             terms = _step(plan, state, next(batches), done)
             now = time.monotonic()
             progress.elapsed = before + _common(plan, now - begin)
-            if state.rank > 0:
+            if held_out is None:
                 continue
             if progress.step % 50 == 0:
                 line = _line(terms, progress, done)
@@ -238,7 +245,7 @@ def _loop(plan: RunPlan, state: _State, batches: Iterator[Batch], held_out: Held
             if now - evaluated > plan.evaluate_every:
                 _snapshot(plan, state, held_out)
                 evaluated = time.monotonic()
-    if state.rank == 0:
+    if held_out is not None:
         save(plan.out / "last.pt", state.student, state.objective, state.optimiser, progress)
         _snapshot(plan, state, held_out)
 

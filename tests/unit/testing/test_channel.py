@@ -27,7 +27,8 @@ G711_ONLY = Severity(slow_codecs=0.0)
 
 def tone(hertz: float, samples: int = 16000, level: float = 0.1) -> NDArray[np.float32]:
     """A sine at 8 kHz; shape (samples,)."""
-    return (level * np.sin(2.0 * np.pi * hertz * np.arange(samples) / 8000.0)).astype(np.float32)
+    wave = level * np.sin(2.0 * np.pi * hertz * np.arange(samples) / 8000.0)
+    return np.asarray(wave, dtype=np.float32)
 
 
 def level_db(waveform: NDArray[np.float32]) -> float:

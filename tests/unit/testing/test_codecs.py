@@ -38,7 +38,7 @@ def voice(samples: int) -> NDArray[np.float32]:
         for k in range(1, 28)
     ]
     wave = np.sum(harmonics, axis=0) * (0.6 + 0.4 * np.sin(7.0 * time))
-    return (0.3 * wave / np.abs(wave).max()).astype(np.float32)
+    return np.asarray(0.3 * wave / np.abs(wave).max(), dtype=np.float32)
 
 
 def aligned_similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
