@@ -265,7 +265,7 @@ class SyncClient:
         return self._thread.wait_for(self._client.erase_subject(tenant, subject))
 
 
-async def _step(stream: CallStream[Update, Final]) -> list[Update | Final]:
+async def _step(stream: AsyncIterator[_T]) -> list[_T]:
     """Return the next update, or nothing at the end."""
     try:
         return [await anext(stream)]

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver that the three streaming RPCs share: messages in, spans to the model, answers out.
+
+The order of one stream:
+
+(1) The first message is ``open``, once. Before it nothing is looked at.
+(2) Audio and marks reach the use case in stream order. Short chunks are collected to a tenth of a
+    second, long ones are heard beside the event loop.
+(3) Counted spans are embedded in the pool; while they are, nothing is read, so a fast client is
+    slowed by flow control.
+(4) The stream ends when the use case has enough, when ``end`` comes, or when the client half-closes
+    without it. What a client sends after that is never read.
+(5) The use case concludes in work that outlives the call: once begun, a record is finished.
+(6) A client that vanishes before (5) leaves a record of a lost call and nothing else.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import grpc
+import structlog
+
+from voiceauth.config import ServerSettings
+from voiceauth.errors import EngineError, StreamOrderError, StreamTooLongError, TooLargeError
+from voiceauth.service.faults import engine_errors_only
+from voiceauth.service.interceptors import Unreadable
+from voiceauth.service.logging import failure
+from voiceauth.service.runtime import Runtime
+from voiceauth.types import AudioFormat, CallId, Encoding, Span, TenantId
+from voiceauth.units import Seconds
+
+BATCH_SECONDS = 0.1
+"""Shorter audio is collected before it is heard."""
+LONG_SECONDS = 1.0
+"""Longer audio is heard beside the event loop."""
+HALF_CLOSE_SECONDS = 0.05
+"""A cancelled call looks like a half-closed one for a moment; the cancellation follows within."""
+_MILLISECONDS = 1000
+_EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
+
+Reply = TypeVar("Reply")
+
+
+class Hearing(Protocol):
+    """The listening half of a use case."""
+
+    def hear(self, data: bytes) -> list[Span]:
+        """Take audio bytes."""
+
+    def gap(self, lost_seconds: Seconds) -> list[Span]:
+        """Note lost audio."""
+
+    def dtmf(self, digit: str, seconds: Seconds) -> list[Span]:
+        """Note a key press."""
+
+    def finish(self) -> list[Span]:
+        """End the audio."""
+
+
+class Talk(ABC, Generic[Reply]):
+    """What differs between the three streams. One instance per stream."""
+
+    opened: bool = False
+    """True from the moment at which a lost call leaves a record."""
+
+    @abstractmethod
+    async def open(self, opening: Any) -> tuple[Hearing, AudioFormat]:
+        """Begin, from the ``open`` message. What it raises ends the stream."""
+
+    @property
+    @abstractmethod
+    def done(self) -> bool:
+        """True once no more audio is needed."""
+
+    @abstractmethod
+    async def take(self, span: Span) -> Sequence[Reply]:
+        """Take one span, embed it if it counts, and return what there is to say."""
+
+    @abstractmethod
+    def news(self) -> Sequence[Reply]:
+        """Return what there is to say now that something was heard."""
+
+    @abstractmethod
+    async def conclude(self) -> Reply:
+        """Record the outcome and return the final answer."""
+
+    @abstractmethod
+    async def rescue(self, error: EngineError) -> Reply:
+        """Return a safe final answer after an error, or record what is due and raise it."""
+
+    @abstractmethod
+    async def lost(self) -> None:
+        """Record that the client vanished."""
+
+
+class _ClientVanishedError(Exception):
+    """Writing to the client failed: nobody is there."""
+
+
+class Drive(Generic[Reply]):
+    """Drives one stream from its first message to its final answer.
+
+    Args:
+        talk: the RPC's own part.
+        context: of gRPC.
+        runtime: the engine with its threads.
+    """
+
+    def __init__(self, talk: Talk[Reply], context: Any, runtime: Runtime) -> None:
+        self._talk = talk
+        self._context = context
+        self._runtime = runtime
+        self._limits: ServerSettings = runtime.limits
+        self._hearing: Hearing | None = None
+        self._second_bytes = 0
+        self._waiting = bytearray()
+        self._concluding = False
+
+    async def run(self) -> None:
+        """Drive the stream. What it raises is the status that the client gets."""
+        try:
+            await self._send(await self._final())
+        except asyncio.CancelledError:  # (6)
+            self._leave()
+            raise
+        except _ClientVanishedError:
+            self._leave()
+
+    async def _final(self) -> Reply:
+        try:
+            await self._converse_in_time()
+            self._concluding = True
+            return await self._runtime.aftercare.finish(self._talk.conclude())  # (5)
+        except EngineError as error:
+            if not self._talk.opened:
+                raise
+            self._concluding = True
+            return await self._runtime.aftercare.finish(self._talk.rescue(error))
+
+    async def _converse_in_time(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.max_stream_seconds):
+                await self._converse()
+        except TimeoutError as error:
+            raise StreamTooLongError from error
+
+    async def _converse(self) -> None:
+        await self._open()
+        while not self._talk.done and await self._turn(await self._next()):
+            pass
+
+    async def _open(self) -> None:  # (1)
+        message = await self._next()
+        if message is None:
+            raise StreamOrderError("The stream is empty: its first message must be 'open'.")
+        if message.WhichOneof("message") != "open":
+            raise StreamOrderError("The first message of a stream must be 'open'.")
+        self._hearing, audio_format = await self._talk.open(message.open)
+        self._second_bytes = _bytes_per_second(audio_format)
+        await self._say(self._talk.news())
+
+    async def _turn(self, message: Any) -> bool:
+        """Take one message; return False when no further one is to be read."""
+        if message is None:  # (4)
+            await asyncio.sleep(HALF_CLOSE_SECONDS)
+            await self._finish()
+            return False
+        kind = message.WhichOneof("message")
+        if kind == "end":
+            await self._finish()
+            return False
+        if kind == "audio":
+            await self._audio(message.audio.data)
+        elif kind == "dtmf":
+            held = message.dtmf.duration_milliseconds / _MILLISECONDS
+            await self._mark(lambda: self._listener.dtmf(message.dtmf.digit, held))
+        elif kind == "gap":
+            await self._mark(lambda: self._listener.gap(message.gap.lost_seconds))
+        elif kind == "open":
+            raise StreamOrderError("A stream is opened once; its format cannot change.")
+        else:
+            raise StreamOrderError("A message of the stream is empty or not known.")
+        return True
+
+    async def _audio(self, data: bytes) -> None:  # (2)
+        if len(data) > self._limits.max_message_bytes:
+            raise TooLargeError("The audio chunk is larger than the server takes.")
+        self._waiting += data
+        if len(self._waiting) >= self._second_bytes * BATCH_SECONDS:
+            await self._flush()
+
+    async def _mark(self, note: Callable[[], list[Span]]) -> None:
+        """Note a mark where it stands in the audio."""
+        await self._flush()
+        if not self._talk.done:
+            with engine_errors_only("the signal room"):
+                spans = note()
+            await self._heard(spans)
+
+    async def _flush(self) -> None:
+        data = bytes(self._waiting)
+        self._waiting.clear()
+        if not data:
+            return
+        if len(data) <= self._second_bytes * LONG_SECONDS:
+            with engine_errors_only("the signal room"):
+                spans = self._listener.hear(data)
+        else:
+            spans = await self._runtime.inference.run(lambda: self._hear_guarded(data))
+        await self._heard(spans)
+
+    def _hear_guarded(self, data: bytes) -> list[Span]:
+        with engine_errors_only("the signal room"):
+            return self._listener.hear(data)
+
+    async def _finish(self) -> None:
+        await self._mark(self._listener.finish)
+
+    async def _heard(self, spans: Sequence[Span]) -> None:  # (3)
+        for span in spans:
+            if self._talk.done:
+                return
+            await self._say(await self._talk.take(span))
+        if not self._talk.done:
+            await self._say(self._talk.news())
+
+    @property
+    def _listener(self) -> Hearing:
+        if self._hearing is None:
+            raise StreamOrderError
+        return self._hearing
+
+    async def _next(self) -> Any:
+        """Read one message, or None at the end of the client's side."""
+        try:
+            async with asyncio.timeout(self._limits.idle_seconds):
+                message = await self._context.read()
+        except TimeoutError as error:
+            raise StreamTooLongError("The stream was silent for too long.") from error
+        if isinstance(message, Unreadable):
+            raise message.error
+        return None if message is _EOF else message
+
+    async def _say(self, replies: Sequence[Reply]) -> None:
+        for reply in replies:
+            await self._send(reply)
+
+    async def _send(self, reply: Reply) -> None:
+        try:
+            await self._context.write(reply)
+        except grpc.aio.BaseError as error:
+            raise _ClientVanishedError from error
+
+    def _leave(self) -> None:
+        if self._talk.opened and not self._concluding:
+            self._runtime.aftercare.leave(self._talk.lost(), event="lost call not recorded")
+
+
+def _bytes_per_second(audio_format: AudioFormat) -> int:
+    width = 2 if audio_format.encoding is Encoding.PCM16LE else 1
+    return width * audio_format.rate_hz * audio_format.channels
+
+
+def bind_call(runtime: Runtime, tenant: TenantId, call: CallId) -> None:
+    """Put the call's pseudonym, the one that the ledger has, into the log lines of this RPC."""
+    structlog.contextvars.bind_contextvars(call=runtime.engine.pseudonym(tenant, call))
+
+
+async def recorded(record: Coroutine[Any, Any, None]) -> None:
+    """Write a record after an error; its own failure is logged and does not hide the error."""
+    try:
+        await record
+    except EngineError as error:
+        structlog.get_logger().error("lost call not recorded", **failure(error))

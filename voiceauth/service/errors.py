@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One table from the engine's errors to gRPC status codes, and the text that goes with them.
+
+Rules:
+
+* A mistake of the caller is told in its own ``public`` sentence, so that it can be corrected.
+* A fault of the server is told in the class's general sentence only: its particulars may name
+  files and parts of the installation, and are for the log.
+"""
+
+from typing import NamedTuple
+
+import grpc
+
+from voiceauth import errors
+from voiceauth.errors import EngineError
+
+_Status = grpc.StatusCode
+
+STATUS: dict[type[EngineError], grpc.StatusCode] = {
+    errors.EngineError: _Status.INTERNAL,
+    errors.InputError: _Status.INVALID_ARGUMENT,
+    errors.BadAudioError: _Status.INVALID_ARGUMENT,
+    errors.UnsupportedFormatError: _Status.INVALID_ARGUMENT,
+    errors.TooShortError: _Status.INVALID_ARGUMENT,
+    errors.TooLargeError: _Status.INVALID_ARGUMENT,
+    errors.StreamOrderError: _Status.INVALID_ARGUMENT,
+    errors.SettingsError: _Status.INTERNAL,
+    errors.PolicyError: _Status.FAILED_PRECONDITION,
+    errors.ConsentMissingError: _Status.FAILED_PRECONDITION,
+    errors.OptedOutError: _Status.FAILED_PRECONDITION,
+    errors.SubjectExistsError: _Status.ALREADY_EXISTS,
+    errors.UnknownPolicyError: _Status.FAILED_PRECONDITION,
+    errors.NotFoundError: _Status.NOT_FOUND,
+    errors.AccessError: _Status.PERMISSION_DENIED,
+    errors.LimitError: _Status.RESOURCE_EXHAUSTED,
+    errors.BusyError: _Status.RESOURCE_EXHAUSTED,
+    errors.StreamTooLongError: _Status.RESOURCE_EXHAUSTED,
+    errors.IntegrityError: _Status.DATA_LOSS,
+    errors.TagMismatchError: _Status.DATA_LOSS,
+    errors.ChainBrokenError: _Status.DATA_LOSS,
+    errors.ModelHashMismatchError: _Status.DATA_LOSS,
+    errors.WrongKeyError: _Status.DATA_LOSS,
+    errors.DependencyError: _Status.UNAVAILABLE,
+    errors.StorageError: _Status.UNAVAILABLE,
+    errors.KeyServiceError: _Status.UNAVAILABLE,
+    errors.MissingExtraError: _Status.UNAVAILABLE,
+    errors.InternalError: _Status.INTERNAL,
+    errors.ModelOutputError: _Status.INTERNAL,
+}
+"""Complete by test: each class of ``voiceauth.errors`` stands here itself."""
+
+SERVER_FAULTS = frozenset(
+    {_Status.INTERNAL, _Status.DATA_LOSS, _Status.UNAVAILABLE, _Status.PERMISSION_DENIED}
+)
+
+
+class Answer(NamedTuple):
+    """What a caller is told about an error."""
+
+    status: grpc.StatusCode
+    text: str
+    code: str
+
+
+def answer(error: EngineError) -> Answer:
+    """Return what the caller is told."""
+    kind = next(kind for kind in type(error).__mro__ if kind in STATUS)
+    status = STATUS[kind]
+    text = kind.default if status in SERVER_FAULTS else error.public
+    return Answer(status, text, error.code)

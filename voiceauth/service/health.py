@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``grpc.health.v1``, as load balancers and container platforms ask for it.
+
+The empty name and every service of the contract are SERVING from start to drain. While the server
+drains they are NOT_SERVING, so that no new call is sent here; running calls go on.
+"""
+
+from typing import Any
+
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from voiceauth.v1 import (
+    enrolment_pb2,
+    information_pb2,
+    subjects_pb2,
+    verification_pb2,
+)
+
+SERVICES: tuple[str, ...] = tuple(
+    service.full_name
+    for module in (verification_pb2, enrolment_pb2, subjects_pb2, information_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
+"""Full names of the contract's services."""
+
+
+class Health:
+    """The server's word about itself."""
+
+    def __init__(self) -> None:
+        self._servicer = grpc_health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
+
+    def add_to(self, server: Any) -> None:
+        """Serve it."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+
+    async def serving(self) -> None:
+        """Say that everything serves."""
+        for name in ("", *SERVICES):
+            await self._servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def draining(self) -> None:
+        """Say that nothing serves any more. There is no way back."""
+        await self._servicer.enter_graceful_shutdown()

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads for the model and threads for the vault, both beside the event loop.
+
+Rules:
+
+* One worker per core runs one span at a time: a session with one thread each wastes nothing.
+* At most ``queue`` spans wait. A call whose span finds the queue full waits for a place, and its
+  client is slowed by flow control; running calls are never refused.
+* What comes out of a model is checked here, whatever the model's own wrapper checked.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+from voiceauth.errors import ModelOutputError
+from voiceauth.ports import SpeakerEmbedder
+from voiceauth.service.faults import engine_errors_only
+from voiceauth.types import Embedding, Samples
+
+_T = TypeVar("_T")
+VAULT_THREADS = 4
+"""Enough to hide a slow disk; the vault writes one transaction at a time anyway."""
+
+
+class Workers:
+    """A bounded pool of threads.
+
+    Args:
+        name: of the threads.
+        threads: how many run at once; 0 means one per core.
+        queue: how much may wait.
+    """
+
+    def __init__(self, name: str, *, threads: int, queue: int) -> None:
+        count = threads or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"voiceauth-{name}")
+        self._places = asyncio.Semaphore(count + queue)
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Run a function in a thread, waiting for a place first.
+
+        A cancelled wait takes the work out of the queue; work that runs already runs to its end,
+        and its place is only free then.
+        """
+        await self._places.acquire()
+        loop = asyncio.get_running_loop()
+        try:
+            future = self._pool.submit(work)
+        except RuntimeError:  # shut down meanwhile
+            self._places.release()
+            raise
+
+        def free(_: Future[_T]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._places.release)
+
+        future.add_done_callback(free)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Let running work end and drop what waits."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Inference:
+    """Embeds spans in a pool of threads.
+
+    Args:
+        embedder: the loaded model.
+        threads: workers; 0 means one per core.
+        queue: spans that may wait.
+    """
+
+    def __init__(self, embedder: SpeakerEmbedder, *, threads: int, queue: int) -> None:
+        self._embedder = embedder
+        self._workers = Workers("inference", threads=threads, queue=queue)
+
+    async def embed(self, samples: Samples) -> Embedding:
+        """Embed one span.
+
+        Raises:
+            TooShortError: fewer samples than the model's minimum.
+            ModelOutputError: NaN, infinity or a wrong shape came out.
+            InternalError: the model failed in another way.
+        """
+        return await self._workers.run(lambda: self._embed(samples))
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Run other heavy computation, such as hearing a long chunk, in the same threads."""
+        return await self._workers.run(work)
+
+    def close(self) -> None:
+        """Let running work end and drop what waits."""
+        self._workers.close()
+
+    def _embed(self, samples: Samples) -> Embedding:
+        with engine_errors_only("the speaker model"):
+            embedding = np.asarray(self._embedder.embed(samples))
+            if embedding.shape != (self._embedder.dimension,):
+                raise ModelOutputError(detail=f"shape {embedding.shape}")
+            if not np.all(np.isfinite(embedding)):
+                raise ModelOutputError(detail="an embedding that is not finite")
+            return embedding

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verify and Identify over the driver.
+
+Rules of Verify:
+
+* A fault of the engine during the call ends it in STEP_UP, recorded as a fault.
+* A record that cannot be written ends it in UNAVAILABLE, without a verdict.
+* A mistake of the caller, or a lost call, leaves a record of an abandoned call.
+* Nothing here depends on whether the subject exists: the use case's stand-in sees to the rest.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+
+from voiceauth.errors import (
+    DependencyError,
+    EngineError,
+    IntegrityError,
+    InternalError,
+    TooShortError,
+)
+from voiceauth.service.drive import Drive, Hearing, Talk, bind_call, recorded
+from voiceauth.service.faults import engine_errors_only
+from voiceauth.service.logging import failure
+from voiceauth.service.runtime import Runtime, in_vault
+from voiceauth.types import AudioFormat, Evidence, Span, Verdict
+from voiceauth.units import Seconds
+from voiceauth.usecases.identifiers import call_id, group_name, subject_id, tenant_id
+from voiceauth.usecases.identify_caller import (
+    DEFAULT_CANDIDATES,
+    IdentificationRequest,
+    IdentifyCall,
+)
+from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.v1 import verification_pb2, verification_pb2_grpc
+from voiceauth.wire.audio import format_from_wire
+from voiceauth.wire.evidence import evidence_to_wire, verdict_to_wire
+from voiceauth.wire.identification import ranking_to_wire
+
+NOTICEABLE_SECONDS: Seconds = 0.5
+"""Growth of net speech that is worth a message of its own."""
+
+
+def noticeable(before: Evidence | None, now: Evidence) -> bool:
+    """Say whether evidence has changed enough to be sent."""
+    return (
+        before is None
+        or now.progress is not before.progress
+        or now.score != before.score
+        or now.reasons != before.reasons
+        or now.net_speech_seconds - before.net_speech_seconds >= NOTICEABLE_SECONDS
+    )
+
+
+class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
+    """One Verify stream."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._call: VerifyCall | None = None
+        self._sent: Evidence | None = None
+
+    async def open(self, opening: verification_pb2.VerifyOpen) -> tuple[Hearing, AudioFormat]:
+        """Check the claim and fetch what the voice is compared with."""
+        claim = Claim(
+            call=call_id(opening.call_id),
+            tenant=tenant_id(opening.tenant_id),
+            subject=subject_id(opening.subject_id),
+            audio_format=format_from_wire(opening.format),
+            policy=opening.policy,
+        )
+        bind_call(self._runtime, claim.tenant, claim.call)
+        self._call = VerifyCall(self._runtime.engine, claim)
+        self.opened = True
+        await in_vault(self._runtime, self._call.load)
+        return self._call, claim.audio_format
+
+    @property
+    def done(self) -> bool:
+        """True once the evidence decides."""
+        return self._running.decided
+
+    async def take(self, span: Span) -> Sequence[verification_pb2.VerifyResponse]:
+        """Embed and weigh a counted span."""
+        if span.counted:
+            try:
+                embedding = await self._runtime.inference.embed(span.samples)
+            except TooShortError:
+                return self.news()  # it adds nothing, as if it had not been spoken
+            with engine_errors_only("weighing"):
+                self._running.weigh(span, embedding)
+        return self.news()
+
+    def news(self) -> Sequence[verification_pb2.VerifyResponse]:
+        """Return the evidence if it changed; once it decides, only the recorded verdict speaks."""
+        if self._running.decided:
+            return ()
+        with engine_errors_only("the evidence"):
+            evidence = self._running.evidence()
+        if not noticeable(self._sent, evidence):
+            return ()
+        self._sent = evidence
+        return (verification_pb2.VerifyResponse(evidence=evidence_to_wire(evidence)),)
+
+    async def conclude(self) -> verification_pb2.VerifyResponse:
+        """Record and return the verdict."""
+        return _verdict(await in_vault(self._runtime, self._running.conclude))
+
+    async def rescue(self, error: EngineError) -> verification_pb2.VerifyResponse:
+        """Answer STEP_UP after a fault of the engine; otherwise record the loss and raise."""
+        if isinstance(error, (InternalError, IntegrityError)):
+            structlog.get_logger().error("engine fault", **failure(error))
+            conclude = partial(self._running.conclude, fault=True)
+            return _verdict(await in_vault(self._runtime, conclude))
+        if not isinstance(error, DependencyError):  # then nothing can be recorded, either
+            await recorded(self.lost())
+        raise error
+
+    async def lost(self) -> None:
+        """Record an abandoned call."""
+        await in_vault(self._runtime, self._running.abandon)
+
+    @property
+    def _running(self) -> VerifyCall:
+        if self._call is None:
+            raise InternalError(detail="a stream was driven before it was opened")
+        return self._call
+
+
+class IdentifyTalk(Talk[verification_pb2.IdentifyResponse]):
+    """One Identify stream. Rankings already shown are recorded however the stream ends."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._call: IdentifyCall | None = None
+        self._sent: Evidence | None = None
+        self._tried = False
+
+    async def open(self, opening: verification_pb2.IdentifyOpen) -> tuple[Hearing, AudioFormat]:
+        """Check the request."""
+        request = IdentificationRequest(
+            call=call_id(opening.call_id),
+            tenant=tenant_id(opening.tenant_id),
+            group=group_name(opening.group) if opening.group else None,
+            audio_format=format_from_wire(opening.format),
+            max_candidates=opening.max_candidates or DEFAULT_CANDIDATES,
+        )
+        bind_call(self._runtime, request.tenant, request.call)
+        self._call = IdentifyCall(self._runtime.engine, request)
+        self.opened = True
+        return self._call, request.audio_format
+
+    @property
+    def done(self) -> bool:
+        """Never: the client says when it has heard enough."""
+        return False
+
+    async def take(self, span: Span) -> Sequence[verification_pb2.IdentifyResponse]:
+        """Embed a counted span and rank again."""
+        if not span.counted:
+            return self.news()
+        try:
+            embedding = await self._runtime.inference.embed(span.samples)
+        except TooShortError:
+            return self.news()
+        ranking = await in_vault(self._runtime, partial(self._running.weigh, span, embedding))
+        self._sent = ranking.evidence
+        return (ranking_to_wire(ranking),)
+
+    def news(self) -> Sequence[verification_pb2.IdentifyResponse]:
+        """Return the ranking if the evidence beside it changed."""
+        with engine_errors_only("the ranking"):
+            ranking = self._running.ranking()
+        if not noticeable(self._sent, ranking.evidence):
+            return ()
+        self._sent = ranking.evidence
+        return (ranking_to_wire(ranking),)
+
+    async def conclude(self) -> verification_pb2.IdentifyResponse:
+        """Record and return the final ranking."""
+        self._tried = True
+        return ranking_to_wire(await in_vault(self._runtime, self._running.conclude))
+
+    async def rescue(self, error: EngineError) -> verification_pb2.IdentifyResponse:
+        """Record what was shown, and raise."""
+        if not self._tried:
+            await recorded(self.lost())
+        raise error
+
+    async def lost(self) -> None:
+        """Record what was shown."""
+        await in_vault(self._runtime, self._running.conclude)
+
+    @property
+    def _running(self) -> IdentifyCall:
+        if self._call is None:
+            raise InternalError(detail="a stream was driven before it was opened")
+        return self._call
+
+
+def _verdict(verdict: Verdict) -> verification_pb2.VerifyResponse:
+    return verification_pb2.VerifyResponse(verdict=verdict_to_wire(verdict))
+
+
+class VerificationServicer(verification_pb2_grpc.VerificationServiceServicer):
+    """The two streams on gRPC."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def Verify(self, request_iterator: Any, context: Any) -> None:  # noqa: N802 - gRPC's name
+        """Compare a call with one claimed subject."""
+        del request_iterator  # the driver reads from the context
+        await Drive(VerifyTalk(self._runtime), context, self._runtime).run()
+
+    async def Identify(self, request_iterator: Any, context: Any) -> None:  # noqa: N802
+        """Rank the members of a group."""
+        del request_iterator
+        await Drive(IdentifyTalk(self._runtime), context, self._runtime).run()
