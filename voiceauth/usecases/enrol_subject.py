@@ -12,7 +12,7 @@ The order of one call; the service drives it and runs the model between ``hear``
     either a voiceprint or the collected segments for the next call, with the ledger entry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voiceauth.consent.rules import in_force
@@ -253,7 +253,7 @@ class EnrolCall:
         transaction: Transaction,
         outcome: EnrolmentOutcome,
         net: Seconds,
-        extra: dict[str, object],
+        extra: Mapping[str, object],
     ) -> int:
         body = {
             "call": self._pseudonym(self._request.call),

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Put an engine together from its settings: the one place where rooms meet their adapters.
+
+Steps, in an order in which each failure stops the start and nothing half-open stays behind:
+
+(1) Keys: load them, or create them if there is no vault yet. A vault without keys is refused.
+(2) Models, calibration and cohort: hashes are checked against the manifest.
+(3) Vault: opened with the keys; a wrong key or a damaged file is refused.
+(4) Gallery: rebuilt from the vault's voiceprints of the current model.
+(5) The start is recorded in the ledger with the versions in use.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from voiceauth import __version__
+from voiceauth.adapters import SystemClock, SystemRandom
+from voiceauth.config import Settings
+from voiceauth.decision.policy import Policy
+from voiceauth.errors import KeyServiceError, StorageError
+from voiceauth.gallery.flat import FaissGallery
+from voiceauth.keys.keyring import FileKeyring
+from voiceauth.models.bundle import ModelBundle, load_bundle
+from voiceauth.ports import Clock, Gallery, Random, Vault
+from voiceauth.scoring.scorer import CalibratedScorer
+from voiceauth.signal.net_speech import SpeechOptions
+from voiceauth.types import ModelHash, SubjectId, TenantId
+from voiceauth.usecases.engine import Engine, EnrolmentRules
+from voiceauth.vault.open import open_vault
+
+VAULT_FILE = "vault.db"
+_PAGE = 500
+
+
+@contextmanager
+def assembled(settings: Settings) -> Iterator[Engine]:
+    """Open an engine and close its files afterwards. Errors as ``assemble``."""
+    engine = assemble(settings)
+    try:
+        yield engine
+    finally:
+        engine.vault.close()
+
+
+def assemble(
+    settings: Settings, *, clock: Clock | None = None, random: Random | None = None
+) -> Engine:
+    """Open everything that a running engine needs.
+
+    Args:
+        settings: checked settings.
+        clock: for tests; default the system's.
+        random: for tests; default the system's.
+
+    Returns:
+        An engine whose vault the caller closes.
+
+    Raises:
+        KeyServiceError: a vault is there, but its keys are not.
+        WrongKeyError: the keys are another installation's.
+        ModelHashMismatchError: a model file differs from its manifest.
+        StorageError: the data directory cannot be used.
+    """
+    clock, random = clock or SystemClock(), random or SystemRandom()
+    keys = open_keys(settings, clock=clock, random=random)  # (1)
+    bundle = load_bundle(  # (2)
+        settings.models.directory, settings.models.speaker, device=settings.models.device
+    )
+    vault = open_vault(  # (3)
+        settings.storage.data_dir / VAULT_FILE, keys, clock=clock, random=random
+    )
+    try:
+        gallery = FaissGallery(bundle.speaker.dimension)
+        held = fill_gallery(vault, gallery, bundle.speaker.model)  # (4)
+        engine = Engine(
+            vault=vault,
+            gallery=gallery,
+            embedder=bundle.speaker,
+            scorer=CalibratedScorer(bundle.calibration, bundle.cohort),
+            clock=clock,
+            random=random,
+            secret=keys.derive,
+            speech=_speech_options(settings, bundle),
+            policies=_policies(settings),
+            default_policy=settings.default_policy,
+            enrolment=EnrolmentRules(**settings.enrolment.model_dump()),
+            decoys=tuple(bundle.cohort),
+            models=bundle.cards,
+            max_audio_seconds=settings.server.max_stream_seconds,
+        )
+        _record_start(engine, held)  # (5)
+    except BaseException:
+        vault.close()
+        raise
+    return engine
+
+
+def open_keys(settings: Settings, *, clock: Clock, random: Random) -> FileKeyring:
+    """Load the key file, or create it when there is no vault that it could belong to.
+
+    Raises:
+        KeyServiceError: there is a vault, but no key file.
+        StorageError: the data directory cannot be made.
+    """
+    path = settings.storage.keys
+    if path.exists():
+        return FileKeyring.load(path, clock=clock, random=random)
+    if (settings.storage.data_dir / VAULT_FILE).exists():
+        raise KeyServiceError(f"The vault's key file {path} is missing; restore it.")
+    try:
+        settings.storage.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"Cannot create {settings.storage.data_dir}: {error.strerror}."
+        raise StorageError(problem) from error
+    return FileKeyring.create(path, clock=clock, random=random)
+
+
+def fill_gallery(vault: Vault, gallery: Gallery, model: ModelHash) -> int:
+    """Add every voiceprint of a model to the gallery; return how many."""
+    with vault.read() as view:
+        for tenant in vault.tenants():
+            after: SubjectId | None = None
+            while page := view.subjects(tenant, after=after, limit=_PAGE):
+                for subject in page:
+                    for one in view.voiceprints(tenant, subject.subject, model):
+                        gallery.add(
+                            tenant, subject.subject, one.voiceprint, one.embedding, subject.groups
+                        )
+                after = page[-1].subject
+    return len(gallery)
+
+
+def _speech_options(settings: Settings, bundle: ModelBundle) -> SpeechOptions:
+    speech = settings.speech
+    return replace(
+        SpeechOptions(),
+        rate_hz=bundle.speaker.rate_hz,
+        span_seconds=speech.span_seconds,
+        least_snr_db=speech.least_snr_db,
+        least_level_dbfs=speech.least_level_dbfs,
+        most_clipped_fraction=speech.most_clipped_fraction,
+    )
+
+
+def _policies(settings: Settings) -> dict[str, Policy]:
+    return {
+        name: Policy(name=name, step_seconds=settings.speech.span_seconds, **one.model_dump())
+        for name, one in settings.policies.items()
+    }
+
+
+def _record_start(engine: Engine, voiceprints: int) -> None:
+    with engine.vault.begin() as transaction:
+        transaction.append(
+            at=engine.clock.now(),
+            tenant=TenantId(""),
+            event="engine.started",
+            body={
+                "version": __version__,
+                "models": {card.role: card.sha256 for card in engine.models},
+                "calibration": engine.scorer.version,
+                "voiceprints": voiceprints,
+            },
+        )
