@@ -63,8 +63,9 @@ def check(data_dir: Path, acknowledged: Sequence[str]) -> None:
 
 @pytest.mark.slow
 def test_no_acknowledged_enrolment_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
-    """After 50 SIGKILLs at random moments nothing acknowledged is lost, no voiceprint is half
-    stored, and the ledger verifies.
+    """After 50 SIGKILLs at random moments nothing acknowledged is lost.
+
+    No voiceprint is half stored either, and the ledger verifies.
     """
     moments = random.Random(20261123)
     acknowledged: list[str] = []
