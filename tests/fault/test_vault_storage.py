@@ -14,6 +14,7 @@ from voiceauth.testing.fakes import EPOCH, FakeClock, FakeKeyService, FakeRandom
 from voiceauth.testing.records import MODEL, made_up_voiceprint
 from voiceauth.types import SubjectId, TenantId
 from voiceauth.vault.anchor_file import AnchorFile
+from voiceauth.vault.connections import _set_up
 from voiceauth.vault.faults import translated
 from voiceauth.vault.open import VaultOptions, open_vault
 from voiceauth.vault.store import SqliteVault
@@ -108,6 +109,29 @@ def test_a_lock_that_another_process_holds_is_a_storage_error(
             assert view.subject(BANK, ALICE) is not None
         other.execute("ROLLBACK")
     enrol(vault, "v1")
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_locked_file_does_not_open(tmp_path: Path, check: bool) -> None:
+    """Opening waits for its time and then says so, with and without the check of the file."""
+    options = VaultOptions(busy_seconds=0.05, check_at_open=check)
+    with closing(sqlite3.connect(tmp_path / "vault.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (x)")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageError):
+            open_vault(
+                tmp_path / "vault.db",
+                FakeKeyService(),
+                clock=FakeClock(),
+                random=FakeRandom(),
+                options=options,
+            )
+
+
+def test_a_file_system_without_a_write_ahead_log_is_refused() -> None:
+    """Durability is not traded away in silence."""
+    with closing(sqlite3.connect(":memory:")) as connection, pytest.raises(StorageError):
+        _set_up(connection, writable=True)
 
 
 def test_an_anchor_that_cannot_be_written_does_not_undo_a_commit(

@@ -25,8 +25,9 @@ def canonical_json(body: Mapping[str, object]) -> str:
         InternalError: NaN, infinity, a key that is no string, or another type. The events are the
             engine's own, so this is a fault of the engine.
     """
-    _check(body)
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    plain = dict(body)
+    _check(plain)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def framed(kind: str, *parts: str | int) -> bytes:

@@ -62,13 +62,10 @@ def require_not_behind(stored: Head | None, anchored: Head | None, last: Head) -
         last: the end of the vault's chain.
 
     Raises:
-        ChainBrokenError: the anchor is ahead, tells of another entry, or is missing although there
-            are entries.
+        ChainBrokenError: the anchor is ahead, tells of another entry, or is missing.
     """
     if anchored is None:
-        if last.sequence:
-            raise ChainBrokenError(last.sequence, detail="the ledger's anchor is missing")
-        return
+        raise ChainBrokenError(last.sequence, detail="the ledger's anchor is missing")
     if stored is None:
         raise ChainBrokenError(
             last.sequence + 1, detail=f"the tail is missing: {anchored.sequence} was the last"

@@ -171,9 +171,14 @@ def make_file(path: Path) -> None:
         ) from error
 
 
-def check_file(path: Path) -> None:
-    """Let SQLite look over the whole file. Raises IntegrityError if it finds damage."""
-    with translated(), closing(sqlite3.connect(path)) as connection:
+def check_file(path: Path, options: VaultOptions) -> None:
+    """Let SQLite look over the whole file.
+
+    Raises:
+        IntegrityError: the file is damaged.
+        StorageError: it cannot be read, or is locked for too long.
+    """
+    with translated(), closing(sqlite3.connect(path, timeout=options.busy_seconds)) as connection:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != ("ok",):
         raise IntegrityError("The vault's file is damaged.", detail=str(found))

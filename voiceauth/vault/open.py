@@ -50,7 +50,7 @@ def open_vault(
     anchor = AnchorFile(path.with_name(f"{path.name}.anchor"), keys.derive("ledger-anchor"))
     make_file(path)
     if options.check_at_open:
-        check_file(path)
+        check_file(path, options)
     connections = Connections(path, options)
     try:
         with connections.alone() as connection, connections.change(connection):

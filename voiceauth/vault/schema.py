@@ -90,6 +90,4 @@ def _statements(script: str) -> list[str]:
         if sqlite3.complete_statement(statement):
             found.append(statement)
             statement = ""
-    if statement.strip(" \n;"):
-        found.append(statement)
     return found

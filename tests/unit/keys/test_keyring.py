@@ -95,6 +95,19 @@ def test_a_newer_key_file_is_refused(tmp_path: Path) -> None:
         loaded(path)
 
 
+def test_a_key_file_without_one_proper_current_key_is_refused(tmp_path: Path) -> None:
+    """No current key, two of them, or a key of another length: nothing is wrapped with that."""
+    path = tmp_path / "keys.json"
+    created(path)
+    whole = json.loads(path.read_text())
+    (key,) = whole["content"]["keys"]
+    for wrong in ([], [key, key], [{**key, "state": "unwrap-only"}], [{**key, "key": "AAAA"}]):
+        content = {**whole["content"], "keys": wrong}
+        path.write_text(json.dumps(_checked({**whole, "content": content})))
+        with pytest.raises(KeyServiceError, match="damaged"):
+            loaded(path)
+
+
 def test_an_existing_key_file_is_never_overwritten(tmp_path: Path) -> None:
     """Making keys where keys are would destroy every voiceprint."""
     path = tmp_path / "keys.json"

@@ -3,6 +3,7 @@ import hashlib
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
 
 import pytest
 
@@ -161,6 +162,7 @@ def test_a_time_without_a_zone_is_refused() -> None:
         {"x": {1: "no string"}},
         {"x": {1, 2}},
         {"x": EPOCH},
+        {"x": MappingProxyType({})},
     ],
 )
 def test_a_body_without_one_text_form_is_refused(body: dict[str, object]) -> None:
@@ -175,4 +177,5 @@ def test_equal_bodies_have_one_text_form() -> None:
         '{"a":0.30000000000000004,"b":[1,null,true]}'
     )
     assert canonical_json({"a": 1, "b": 2}) == canonical_json({"b": 2, "a": 1})
+    assert canonical_json(MappingProxyType({"a": 1})) == '{"a":1}'
     assert canonical_json({"ü": "\u2028"}) == '{"\\u00fc":"\\u2028"}'

@@ -60,6 +60,16 @@ def test_every_truncated_payload_is_refused() -> None:
             decoded(payload[:length])
 
 
+def test_every_truncated_list_of_segments_is_refused() -> None:
+    """Segments cut short anywhere are malformed, never fewer segments."""
+    payload = codec.encode_segments([made_up_segment(1)])
+    for length in range(len(payload)):
+        with pytest.raises(IntegrityError):
+            codec.decode_segments(payload[:length])
+    with pytest.raises(IntegrityError):
+        codec.voiceprint_seconds(b"short")
+
+
 def test_trailing_bytes_are_refused() -> None:
     """A payload says everything or it is malformed."""
     with pytest.raises(IntegrityError):
