@@ -70,7 +70,7 @@ def test_other_formats_are_refused(tmp_path: Path, rate: int, channels: int) -> 
 
 
 def test_long_pauses_are_cut_to_three_tenths() -> None:
-    """One second of silence between two words becomes 0.3 s, 0.2 s after and 0.1 s before speech."""
+    """A second of silence becomes 0.3 s: 0.2 s after one word and 0.1 s before the next."""
     word = np.sin(np.arange(8000) * 0.4).astype(np.float32)
     silence = np.zeros(16000, np.float32)
     limited = limit_pauses(np.concatenate([silence, word, silence, word, silence]), 16000)

@@ -57,7 +57,9 @@ def test_gradients_are_finite_on_silence() -> None:
     """The pooling's square root must not turn a constant input into NaN gradients."""
     network = Student(SMALL)
     network(torch.zeros(2, 8000)).sum().backward()
-    assert all(bool(torch.isfinite(p.grad).all()) for p in network.parameters() if p.grad is not None)
+    assert all(
+        bool(torch.isfinite(p.grad).all()) for p in network.parameters() if p.grad is not None
+    )
 
 
 def test_front_end_puts_tones_into_their_bands() -> None:

@@ -179,7 +179,7 @@ class CropStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
         """Mostly 1.5 to 2.5 s, with the plan's whole range now and then."""
         low, high = self.plan.shortest, self.plan.longest
         if rng.random() < 0.6:
-            low, high = max(low, 1.5), min(high, 2.5)
+            low, high = min(max(low, 1.5), high), max(low, min(high, 2.5))
         return round(float(rng.uniform(low, high)), 2)
 
     def _crop(

@@ -6,6 +6,7 @@ paths are joined by ``|``. It is for the end
 of a run, once: a test set that is looked at often is no test set.
 """
 
+import contextlib
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from voiceauth.errors import TooShortError
 from voiceauth.training.corpus import Corpus
 from voiceauth.training.crops import FloatArray, unit
 from voiceauth.training.evaluation import Embed, equal_error_rate, prepare
@@ -133,11 +135,13 @@ def _figure(
 ) -> Figure:
     target, enrol = listing.target[rows], listing.enrol[rows]
     scores = scores[rows]
-    low, high = _interval(
-        lambda k: equal_error_rate(scores[k & target], scores[k & ~target]), enrol
-    )
-    rate = equal_error_rate(scores[target], scores[~target])
-    return Figure(condition, group, rate, low, high, int(target.sum()), int((~target).sum()))
+
+    def rate(chosen: NDArray[np.bool_]) -> Rate:
+        return equal_error_rate(scores[chosen & target], scores[chosen & ~target])
+
+    low, high = _interval(rate, enrol)
+    whole = rate(np.ones_like(target))
+    return Figure(condition, group, whole, low, high, int(target.sum()), int((~target).sum()))
 
 
 def _interval(
@@ -146,13 +150,14 @@ def _interval(
     """95 % interval over random halves of the enrolment speakers.
 
     The spread over half-samples without replacement equals that of the ordinary bootstrap over
-    speakers and needs no repeated trials.
+    speakers and needs no repeated trials. Where no half has trials of both kinds, anything may be.
     """
     rng = np.random.default_rng(0)
     speakers = np.unique(enrol)
     rates = []
     for _ in range(RESAMPLES):
         half = rng.permutation(speakers)[: max(1, len(speakers) // 2)]
-        rates.append(rate(np.isin(enrol, half)))
-    low, high = np.quantile(rates, [0.025, 0.975])
+        with contextlib.suppress(TooShortError):
+            rates.append(rate(np.isin(enrol, half)))
+    low, high = np.quantile(rates, [0.025, 0.975]) if rates else (0.0, 1.0)
     return float(low), float(high)
