@@ -126,6 +126,32 @@ def test_a_column_copied_from_another_subject_is_refused(
         view.subject(*victim)
 
 
+def test_a_record_in_the_place_of_another_kind_is_refused(
+    vault: SqliteVault, attacker: sqlite3.Connection
+) -> None:
+    """Within one subject, under one key, a blob of one kind does not pass as another."""
+    attacker.execute("UPDATE subjects SET consent = record")
+
+    with vault.read() as view, pytest.raises(TagMismatchError):
+        view.subject(BANK, ALICE)
+
+
+def test_a_wrapped_key_does_not_even_unwrap_elsewhere(
+    vault: SqliteVault, attacker: sqlite3.Connection
+) -> None:
+    """The wrapping itself is bound to tenant and subject, before any record is opened."""
+    key = row_key(vault, BANK, MALLORY)
+    key_id, wrapped = attacker.execute(
+        "SELECT key_id, wrapped_key FROM subjects WHERE row_key = ?", (key,)
+    ).fetchone()
+
+    assert vault._sealer.open_key(BANK, key, key_id, wrapped).row_key == key
+    with pytest.raises(TagMismatchError):
+        vault._sealer.open_key(BANK, row_key(vault, BANK, ALICE), key_id, wrapped)
+    with pytest.raises(TagMismatchError):
+        vault._sealer.open_key(SHOP, key, key_id, wrapped)
+
+
 def test_a_whole_subject_moved_over_another_is_refused(
     vault: SqliteVault, attacker: sqlite3.Connection
 ) -> None:

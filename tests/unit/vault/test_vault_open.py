@@ -152,6 +152,18 @@ def test_the_files_are_for_their_owner_only(tmp_path: Path) -> None:
     vault.close()
 
 
+def test_connections_are_set_up_for_durability(tmp_path: Path) -> None:
+    """Every commit is flushed, rows cannot be orphaned, and deleted content is overwritten."""
+    expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+    vault = opened(tmp_path / "vault.db")
+    for lend, read_only in ((vault._connections.alone, 0), (vault._connections.reader, 1)):
+        with lend() as connection:
+            names = (*expected, "query_only")
+            found = {one: connection.execute(f"PRAGMA {one}").fetchone()[0] for one in names}
+        assert found == {**expected, "query_only": read_only}
+    vault.close()
+
+
 def test_a_closed_vault_answers_nothing(tmp_path: Path) -> None:
     """Closing twice is fine; using a closed vault is a storage error."""
     vault = opened(tmp_path / "vault.db")
