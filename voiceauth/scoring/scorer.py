@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from voiceauth.errors import ModelHashMismatchError
 from voiceauth.scoring.asnorm import AdaptiveNorm
-from voiceauth.scoring.calibration import Calibration
+from voiceauth.scoring.calibration import Calibration, Normalisation
 from voiceauth.scoring.cosine import cosine
 from voiceauth.scoring.tables import loads
 from voiceauth.types import Bandwidth, Embedding, Score
@@ -30,7 +30,7 @@ class CalibratedScorer:
 
     def __init__(self, calibration: str, cohort: NDArray[np.float32]) -> None:
         self._calibration = loads(calibration)
-        self._norm = normaliser(self._calibration, cohort)
+        self._norm = normaliser(self._calibration.normalisation, cohort)
 
     @property
     def version(self) -> str:
@@ -65,13 +65,12 @@ class CalibratedScorer:
         return self._calibration.score(raw, net_seconds, bandwidth)
 
 
-def normaliser(calibration: Calibration, cohort: NDArray[np.float32]) -> AdaptiveNorm | None:
-    """Return the score normalisation that the tables were made with; None for none.
+def normaliser(wanted: Normalisation, cohort: NDArray[np.float32]) -> AdaptiveNorm | None:
+    """Return the score normalisation that tables were made with; None for none.
 
     Raises:
         ModelHashMismatchError: they were made with another cohort.
     """
-    wanted = calibration.normalisation
     if wanted.top == 0:
         return None
     if cohort_sha256(cohort) != wanted.cohort_sha256:

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""Calibrate a model on labelled recordings, and install it with its tables.
+
+    python -m voiceauth.evaluation.calibrate --data CORPUS --models models \
+        --name voiceauth-ecapa256-8k --licence Apache-2.0
+
+The folder ``models`` must hold ``NAME.onnx``, ``NAME-cohort.npz`` and ``NAME.md``. The command
+writes ``NAME-calibration.json`` beside them and enters everything, with hashes, in
+``manifest.json``.
+
+An operator calibrates on recordings of the own lines with ``--manifest`` and ``--where``: real
+lines and people beat any simulation.
+"""
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from voiceauth.errors import EngineError, InputError, SettingsError
+from voiceauth.evaluation.fitting import GRID, fit_table
+from voiceauth.evaluation.sessions import (
+    Selection,
+    Session,
+    SessionChoices,
+    labelled_recordings,
+    record_sessions,
+)
+from voiceauth.models.bundle import read_cohort
+from voiceauth.models.install import install
+from voiceauth.models.speaker import OnnxSpeaker
+from voiceauth.scoring.calibration import Calibration, Normalisation
+from voiceauth.scoring.fit import FitChoices
+from voiceauth.scoring.scorer import cohort_sha256, normaliser
+from voiceauth.scoring.tables import dumps
+from voiceauth.types import Bandwidth
+
+Progress = Callable[[int, int], None]
+"""Told how many people are done, of how many."""
+
+_VERSION_DIGITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationChoices:
+    """What is calibrated, and how.
+
+    Attributes:
+        top: nearest cohort members of the score normalisation; 0 for plain cosines.
+        selection: rows of the manifest.
+        sessions: calls that are made of the recordings.
+        fit: of each node.
+    """
+
+    top: int = 0
+    selection: Selection = field(default_factory=Selection)
+    sessions: SessionChoices = field(default_factory=SessionChoices)
+    fit: FitChoices = field(default_factory=FitChoices)
+
+
+def calibrate(
+    manifest: Path,
+    model: Path,
+    cohort: Path,
+    choices: CalibrationChoices | None = None,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Fit the calibration tables of a model.
+
+    Args:
+        manifest: CSV file of labelled recordings.
+        model: the ONNX file.
+        cohort: its cohort file.
+        choices: what and how.
+        progress: called after each person.
+
+    Raises:
+        InputError: the recordings do not suffice.
+        BadAudioError: a recording cannot be read.
+        SettingsError, IntegrityError: the model or its cohort cannot be used.
+    """
+    choices = choices or CalibrationChoices()
+    people = labelled_recordings(manifest, choices.selection)
+    sessions: list[Session] = []
+    for done, some in enumerate(record_sessions(people, model, choices.sessions), start=1):
+        sessions += some
+        if progress is not None:
+            progress(done, len(people))
+    return fit_calibration(sessions, model, cohort, choices)
+
+
+def fit_calibration(
+    sessions: Sequence[Session], model: Path, cohort: Path, choices: CalibrationChoices
+) -> Calibration:
+    """Fit the tables from calls that were already heard. Raises as ``calibrate``."""
+    speaker = OnnxSpeaker.of_file(model)
+    rows = read_cohort(_content(cohort), speaker.dimension)
+    used = Normalisation(choices.top, cohort_sha256(rows)) if choices.top else Normalisation()
+    norm = normaliser(used, rows)
+    tables = []
+    for bandwidth in Bandwidth:
+        try:
+            tables.append(fit_table(sessions, bandwidth, norm, choices.fit))
+        except InputError:
+            # A bandwidth that the recordings do not have is left without a table: no support.
+            continue
+    if not tables:
+        raise InputError("The recordings hold too little speech to calibrate with.")
+    people = len({one.person for one in sessions})
+    where = ", ".join(f"{name} {value}" for name, value in choices.selection.values.items())
+    calibration = Calibration(
+        version="unnamed",
+        model=speaker.model,
+        normalisation=used,
+        data=f"{people} people ({where}), {len(sessions)} calls, telephone lines simulated, "
+        f"seed {choices.sessions.seed}",
+        speakers=people,
+        confidence=choices.fit.confidence,
+        grid=GRID,
+        tables=tuple(tables),
+    )
+    # Named after its content: two tables of one version never differ.
+    digest = hashlib.sha256(dumps(calibration).encode()).hexdigest()
+    return replace(calibration, version=f"{speaker.model[:8]}-{digest[:_VERSION_DIGITS]}")
+
+
+def summary(calibration: Calibration) -> str:
+    """Describe the tables in a few lines."""
+    lines = [f"version {calibration.version}, {calibration.data}"]
+    lines += [
+        f"{table.bandwidth.value:11} {node.net_seconds:5.1f} s  llr = {node.scale:6.2f} * score "
+        f"{node.offset:+6.2f}  least FMR {node.false_match_floor:.5f}  "
+        f"{node.target_trials} target, {node.impostor_trials} impostor trials"
+        for table in calibration.tables
+        for node in table.nodes
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Calibrate and install from the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        calibration = _calibrate_and_install(options)
+    except EngineError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is a command
+        return 1
+    print(summary(calibration))  # noqa: T201 - this is a command
+    return 0
+
+
+def _calibrate_and_install(options: argparse.Namespace) -> Calibration:
+    directory: Path = options.models
+    model, cohort = directory / f"{options.name}.onnx", directory / f"{options.name}-cohort.npz"
+    choices = CalibrationChoices(
+        top=options.top, sessions=SessionChoices(seed=options.seed, workers=options.workers)
+    )
+    if options.where is not None:
+        choices = replace(choices, selection=Selection(_pairs(options.where)))
+
+    def told(done: int, total: int) -> None:
+        print(f"\r{done} of {total} people", end="", file=sys.stderr)  # noqa: T201
+
+    manifest: Path = options.manifest or options.data / "manifest.csv"
+    calibration = calibrate(manifest, model, cohort, choices, told)
+    tables = directory / f"{options.name}-calibration.json"
+    tables.write_text(dumps(calibration), encoding="utf-8")
+    install(directory, options.name, licence=options.licence)
+    return calibration
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Parse ``column=value,column=value``."""
+    parts = [part.partition("=") for part in text.split(",") if part]
+    if not all(equals for _, equals, _ in parts):
+        raise SettingsError("--where takes column=value,column=value")
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m voiceauth.evaluation.calibrate")
+    parser.add_argument("--data", type=Path, default=Path(), help="folder with manifest.csv")
+    parser.add_argument("--manifest", type=Path, help="another CSV of labelled recordings")
+    parser.add_argument("--where", help="rows to use, column=value,column=value")
+    parser.add_argument("--models", type=Path, required=True, help="folder of the model")
+    parser.add_argument("--name", required=True, help="of the model; NAME.onnx and so on")
+    parser.add_argument("--licence", default="Apache-2.0", help="SPDX expression of the model")
+    parser.add_argument("--top", type=int, default=0, help="cohort members of the AS-norm; 0: none")
+    parser.add_argument("--seed", type=int, default=20_26)
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Enter a model and its companions in the manifest of a model directory."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from voiceauth.errors import SettingsError
+from voiceauth.models.manifest import (
+    FORMAT,
+    MANIFEST_FILE,
+    SPEAKER_ROLE,
+    CompanionFile,
+    ModelEntry,
+    read_manifest,
+)
+from voiceauth.models.speaker import OnnxSpeaker
+from voiceauth.types import ModelHash
+
+
+def install(directory: Path, name: str, *, licence: str) -> ModelEntry:
+    """Enter a model, replacing an entry of the same name, and make it the default.
+
+    The files ``NAME.onnx``, ``NAME-calibration.json``, ``NAME-cohort.npz`` and ``NAME.md`` must lie
+    in the directory. The manifest is replaced as a whole: a reader sees the old one or the new one.
+
+    Args:
+        directory: of the models.
+        name: of the model.
+        licence: SPDX expression.
+
+    Returns:
+        The entry as it was written.
+
+    Raises:
+        SettingsError: a file is missing, or the present manifest cannot be used.
+        IntegrityError: the model cannot be loaded.
+    """
+    speaker = OnnxSpeaker.of_file(directory / f"{name}.onnx")
+    _digest(directory / f"{name}.md")
+    entry = ModelEntry(
+        name=name,
+        role=SPEAKER_ROLE,
+        file=f"{name}.onnx",
+        sha256=speaker.model,
+        sample_rate_hz=speaker.rate_hz,
+        dimension=speaker.dimension,
+        least_samples=speaker.least_samples,
+        licence=licence,
+        card=f"{name}.md",
+        calibration=_companion(directory, f"{name}-calibration.json", speaker.model),
+        cohort=_companion(directory, f"{name}-cohort.npz", speaker.model),
+    )
+    others: tuple[ModelEntry, ...] = ()
+    if (directory / MANIFEST_FILE).exists():
+        others = tuple(one for one in read_manifest(directory).models if one.name != name)
+    content = {
+        "format": FORMAT,
+        "default": name,
+        "models": [asdict(one) for one in (*others, entry)],
+    }
+    temporary = directory / f"{MANIFEST_FILE}.new"
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(directory / MANIFEST_FILE)
+    read_manifest(directory)
+    return entry
+
+
+def _companion(directory: Path, file: str, model: ModelHash) -> CompanionFile:
+    return CompanionFile(file, _digest(directory / file), model)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SettingsError(f"Cannot read {path}: {error.strerror}.") from error
