@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from enrolment_worker import MODEL, TENANT, make_engine
+from fake_engine import MODEL, TENANT, make_engine
 
 from voiceauth.types import SubjectId
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from voiceauth.consent.rules import in_force
 from voiceauth.errors import InputError
 from voiceauth.ports import Transaction
-from voiceauth.scoring.combine import WeightedMean, centroid
+from voiceauth.scoring.combine import centroid
 from voiceauth.types import (
     AudioFormat,
     CallId,
@@ -30,6 +30,7 @@ from voiceauth.units import Seconds
 from voiceauth.usecases.duplicates import search_rate
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.listening import Listener
+from voiceauth.usecases.probe import Probe
 from voiceauth.usecases.records import evidence_body
 
 MOST_CANDIDATES = 50
@@ -63,7 +64,7 @@ class IdentifyCall:
         self._request = request
         self._listener = Listener(request.audio_format, engine.speech, engine.max_audio_seconds)
         self._floor = engine.policy("").floor_seconds
-        self._probe = WeightedMean()
+        self._probe = Probe()
         self._ranking: tuple[Candidate, ...] = ()
 
     def hear(self, data: bytes) -> list[Span]:
@@ -88,7 +89,7 @@ class IdentifyCall:
         Raises:
             StorageError, IntegrityError: a candidate could not be read.
         """
-        self._probe.add(embedding, span.net_seconds)
+        self._probe.add(span, embedding)
         if self._probe.net_seconds >= self._floor:
             self._ranking = self._rank()
         return self.ranking()
@@ -155,14 +156,13 @@ class IdentifyCall:
         if not in_force(found.consent, engine.enrolment.purpose, engine.clock.now()):
             return None
         prints = view.voiceprints(tenant, subject, engine.embedder.model)
-        quality = self._listener.quality()
-        if not prints or quality is None:
+        if not prints:
             return None
         score = engine.scorer.score(
             probe,
             centroid([(one.embedding, one.net_seconds) for one in prints]),
             net_seconds=self._probe.net_seconds,
-            bandwidth=quality.bandwidth,
+            bandwidth=self._probe.bandwidth,
         )
         return Candidate(subject, score)
 

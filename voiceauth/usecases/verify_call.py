@@ -20,14 +20,13 @@ from voiceauth.decision.policy import Policy
 from voiceauth.decision.verdict import FAULTED, Decider, Outcome
 from voiceauth.errors import IntegrityError, InternalError
 from voiceauth.ports import Transaction
-from voiceauth.scoring.combine import WeightedMean, centroid
+from voiceauth.scoring.combine import centroid
 from voiceauth.types import (
     AudioFormat,
     CallId,
     Embedding,
     Evidence,
     Progress,
-    Quality,
     Reason,
     Score,
     Span,
@@ -40,6 +39,7 @@ from voiceauth.types import (
 from voiceauth.units import Seconds
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.listening import Listener
+from voiceauth.usecases.probe import Probe
 from voiceauth.usecases.records import evidence_body
 
 
@@ -70,7 +70,7 @@ class VerifyCall:
         self._standing = SubjectStanding.UNKNOWN
         self._enrolled: Embedding | None = None
         self._decider: Decider | None = None
-        self._probe = WeightedMean()
+        self._probe = Probe()
         self._score: Score | None = None
         self._outcome: Outcome | None = None
         self._next_look: Seconds = self._policy.floor_seconds
@@ -120,7 +120,7 @@ class VerifyCall:
         Returns:
             The evidence now.
         """
-        self._probe.add(embedding, span.net_seconds)
+        self._probe.add(span, embedding)
         net = self._probe.net_seconds
         if net >= self._policy.floor_seconds:
             self._score = self._compare(net)
@@ -236,11 +236,11 @@ class VerifyCall:
     def _compare(self, net: Seconds) -> Score:
         if self._enrolled is None:
             raise InternalError(detail="weigh before load")
-        quality: Quality | None = self._listener.quality()
-        if quality is None:
-            raise InternalError(detail="a span without quality")
         return self._engine.scorer.score(
-            self._probe.mean(), self._enrolled, net_seconds=net, bandwidth=quality.bandwidth
+            self._probe.mean(),
+            self._enrolled,
+            net_seconds=net,
+            bandwidth=self._probe.bandwidth,
         )
 
     def _decide(self, *, final: bool) -> Outcome:

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The speech of one call as far as it was embedded: one mean, one weight, one bandwidth."""
+
+from voiceauth.scoring.combine import WeightedMean
+from voiceauth.types import Bandwidth, Embedding, Span
+from voiceauth.units import Seconds
+
+
+class Probe:
+    """Grows by one embedded span at a time; its cost does not depend on the call's length."""
+
+    def __init__(self) -> None:
+        self._mean = WeightedMean()
+        self._narrow: Seconds = 0.0
+
+    def add(self, span: Span, embedding: Embedding) -> None:
+        """Add a counted span."""
+        self._mean.add(embedding, span.net_seconds)
+        if span.quality.bandwidth is Bandwidth.NARROWBAND:
+            self._narrow += span.net_seconds
+
+    @property
+    def net_seconds(self) -> Seconds:
+        """Net speech in it."""
+        return self._mean.net_seconds
+
+    @property
+    def bandwidth(self) -> Bandwidth:
+        """What most of the speech came through; narrowband in doubt, the harder condition."""
+        wide = self._mean.net_seconds - self._narrow
+        return Bandwidth.WIDEBAND if wide > self._narrow else Bandwidth.NARROWBAND
+
+    def mean(self) -> Embedding:
+        """Return the net-seconds-weighted mean, unit norm. Raises InternalError when empty."""
+        return self._mean.mean()
