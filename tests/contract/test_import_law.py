@@ -36,10 +36,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "decision": frozenset(),
     "keys": frozenset(),
     "consent": frozenset(),
-    "ledger": frozenset(),
+    "ledger": frozenset({"keys"}),
     "gallery": frozenset(),
     "vault": frozenset({"ledger", "keys"}),
-    "usecases": INNER | {"config", "adapters"},
+    "usecases": INNER | {"", "config", "adapters"},
     "wire": frozenset({"v1"}),
     "client": frozenset({"wire", "v1"}),
     "service": frozenset({"", "usecases", "wire", "config", "v1"}),
@@ -47,7 +47,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         {"", "usecases", "client", "service", "config", "evaluation", "testing", "training"}
     ),
     "evaluation": frozenset({"signal", "models", "scoring", "testing"}),
-    "testing": frozenset({"signal"}),
+    "testing": frozenset({"signal", "keys", "scoring"}),
     "training": frozenset({"signal", "models", "scoring", "testing", "evaluation"}),
 }
 

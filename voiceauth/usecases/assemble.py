@@ -12,7 +12,6 @@ Steps, in an order in which each failure stops the start and nothing half-open s
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from voiceauth import __version__
 from voiceauth.adapters import SystemClock, SystemRandom
@@ -21,12 +20,12 @@ from voiceauth.decision.policy import Policy
 from voiceauth.errors import KeyServiceError, StorageError
 from voiceauth.gallery.flat import FaissGallery
 from voiceauth.keys.keyring import FileKeyring
-from voiceauth.models.bundle import ModelBundle, load_bundle
+from voiceauth.models.bundle import load_bundle
 from voiceauth.ports import Clock, Gallery, Random, Vault
 from voiceauth.scoring.scorer import CalibratedScorer
-from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.types import ModelHash, SubjectId, TenantId
 from voiceauth.usecases.engine import Engine, EnrolmentRules
+from voiceauth.usecases.instruments import speech_options
 from voiceauth.vault.open import open_vault
 
 VAULT_FILE = "vault.db"
@@ -81,7 +80,7 @@ def assemble(
             clock=clock,
             random=random,
             secret=keys.derive,
-            speech=_speech_options(settings, bundle),
+            speech=speech_options(settings, bundle.speaker.rate_hz),
             policies=_policies(settings),
             default_policy=settings.default_policy,
             enrolment=EnrolmentRules(**settings.enrolment.model_dump()),
@@ -130,18 +129,6 @@ def fill_gallery(vault: Vault, gallery: Gallery, model: ModelHash) -> int:
                         )
                 after = page[-1].subject
     return len(gallery)
-
-
-def _speech_options(settings: Settings, bundle: ModelBundle) -> SpeechOptions:
-    speech = settings.speech
-    return replace(
-        SpeechOptions(),
-        rate_hz=bundle.speaker.rate_hz,
-        span_seconds=speech.span_seconds,
-        least_snr_db=speech.least_snr_db,
-        least_level_dbfs=speech.least_level_dbfs,
-        most_clipped_fraction=speech.most_clipped_fraction,
-    )
 
 
 def _policies(settings: Settings) -> dict[str, Policy]:

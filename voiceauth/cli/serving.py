@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``voiceauth serve`` and ``voiceauth health``."""
+
+import asyncio
+
+import typer
+
+from voiceauth.cli import options
+from voiceauth.cli.options import settings_of
+from voiceauth.cli.render import output, print_json
+from voiceauth.client import Client
+from voiceauth.errors import DependencyError
+from voiceauth.service.server import serve as serve_engine
+from voiceauth.usecases.assemble import assembled
+
+
+def serve(context: typer.Context) -> None:
+    """Run the server until SIGTERM or Ctrl-C; running calls are finished first.
+
+    Works without a settings file: it listens on 127.0.0.1:50051 and makes a vault and its key in
+    the user's data directory. Logs go to standard error, one JSON object per line.
+    """
+    settings = settings_of(context)
+    with assembled(settings) as engine:
+        asyncio.run(serve_engine(engine, settings))
+
+
+def health(
+    context: typer.Context,
+    *,
+    server: options.Server = None,
+    as_json: options.Json = False,
+) -> None:
+    """Ask a server whether it serves; for container health checks.
+
+    Exit codes: 0 it serves, 1 it does not.
+    """
+    settings = settings_of(context)
+    address = server or f"{settings.server.host}:{settings.server.port}"
+
+    async def serving() -> bool:
+        async with Client(address) as client:
+            return await client.healthy()
+
+    try:
+        answer = asyncio.run(serving())
+    except DependencyError:
+        answer = False
+    if as_json:
+        print_json({"server": address, "serving": answer})
+    else:
+        output().print(f"{address}: {'serving' if answer else 'not serving'}")
+    raise typer.Exit(0 if answer else 1)

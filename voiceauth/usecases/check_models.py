@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Say which models an installation has, and prove that each file is what its manifest says."""
+
+from dataclasses import dataclass
+
+from voiceauth.config import Settings
+from voiceauth.models.bundle import load_bundle
+from voiceauth.models.locate import default_model_directory
+from voiceauth.models.manifest import Manifest, read_manifest
+from voiceauth.types import ModelCard
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """One model of the manifest; ``default`` is what no name in the settings means."""
+
+    card: ModelCard
+    default: bool
+
+
+def list_models(settings: Settings) -> tuple[ListedModel, ...]:
+    """List the models of the manifest, without touching their files.
+
+    Raises:
+        SettingsError: there is no usable manifest.
+    """
+    manifest = _manifest(settings)
+    return tuple(
+        ListedModel(
+            ModelCard(
+                role=one.role,
+                name=one.name,
+                sha256=one.sha256,
+                licence=one.licence,
+                rate_hz=one.sample_rate_hz,
+                dimension=one.dimension,
+            ),
+            default=one.name == manifest.default,
+        )
+        for one in manifest.models
+    )
+
+
+def verify_models(settings: Settings) -> tuple[str, ...]:
+    """Load every model with its calibration and cohort; return their names.
+
+    Raises:
+        ModelHashMismatchError: a file differs from the manifest.
+        IntegrityError: a file has the stated hash and is unusable all the same.
+        SettingsError: there is no usable manifest.
+    """
+    manifest = _manifest(settings)
+    for one in manifest.models:
+        load_bundle(manifest.directory, one.name, device=settings.models.device)
+    return tuple(one.name for one in manifest.models)
+
+
+def _manifest(settings: Settings) -> Manifest:
+    return read_manifest(settings.models.directory or default_model_directory())
