@@ -20,6 +20,7 @@ from typing import Any, Generic, Self, TypeVar
 import grpc
 
 from voiceauth.client.errors import ClientError, engine_error
+from voiceauth.client.status import keep_status
 from voiceauth.errors import DependencyError, EngineError
 from voiceauth.types import EnrolmentProgress, EnrolmentResult, Evidence, Ranking, Verdict
 from voiceauth.units import Seconds
@@ -63,7 +64,7 @@ class CallStream(Generic[Update, Final]):
     async def __aenter__(self) -> Self:
         """Open the call."""
         try:
-            self._call = self._method()
+            self._call = keep_status(self._method())
         except grpc.aio.UsageError as error:
             raise ClientError("The client is closed.", detail=str(error)) from error
         self._reader = asyncio.create_task(self._read())
@@ -113,9 +114,7 @@ class CallStream(Generic[Update, Final]):
             return
         await self._say(self._request(end=audio_pb2.AudioEnd()))
         self._ended = True
-        if not self._over:
-            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                await self._call.done_writing()
+        await self._half_close()
 
     @property
     def finished(self) -> bool:
@@ -183,6 +182,7 @@ class CallStream(Generic[Update, Final]):
                 if final is not None:
                     self._final = final
                     self._over = True
+                    await self._half_close()
                 item = final if final is not None else update
                 if item is not None:
                     self._updates.put_nowait(item)
@@ -206,10 +206,15 @@ class CallStream(Generic[Update, Final]):
             raise ClientError("Nothing can be sent after the end of the audio.")
         await self._write(message)
 
+    async def _half_close(self) -> None:
+        """Tell the server that nothing more comes, if it is still there to be told."""
+        with suppress(grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError):
+            await self._call.done_writing()
+
     async def _write(self, message: Any) -> None:
         try:
             await self._call.write(message)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError):
             # The server is done with this call. Its answer or error is for the reader to find.
             self._over = True
 

@@ -9,14 +9,17 @@ The order of one stream:
 (3) Counted spans are embedded in the pool; while they are, nothing is read, so a fast client is
     slowed by flow control.
 (4) The stream ends when the use case has enough, when ``end`` comes, or when the client half-closes
-    without it. What a client sends after that is never read.
+    without it. What a client sends after that is not looked at.
 (5) The use case concludes in work that outlives the call: once begun, a record is finished.
-(6) A client that vanishes before (5) leaves a record of a lost call and nothing else.
+(6) The final answer is sent, and the stream is held open for a moment so that a client that still
+    talks can hear it, stop and close its side: some gRPC libraries lose an answer behind a reset.
+(7) A client that vanishes before (5) leaves a record of a lost call and nothing else.
 """
 
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
@@ -37,6 +40,8 @@ LONG_SECONDS = 1.0
 """Longer audio is heard beside the event loop."""
 HALF_CLOSE_SECONDS = 0.05
 """A cancelled call looks like a half-closed one for a moment; the cancellation follows within."""
+LINGER_SECONDS = 1.0
+"""How long a client may go on talking after its final answer before it is cut off."""
 _MILLISECONDS = 1000
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
 
@@ -122,11 +127,18 @@ class Drive(Generic[Reply]):
         """Drive the stream. What it raises is the status that the client gets."""
         try:
             await self._send(await self._final())
-        except asyncio.CancelledError:  # (6)
+            await self._linger()  # (6)
+        except asyncio.CancelledError:  # (7)
             self._leave()
             raise
         except _ClientVanishedError:
             self._leave()
+
+    async def _linger(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await self._context.read() is not _EOF:
+                    pass
 
     async def _final(self) -> Reply:
         try:

@@ -11,13 +11,14 @@ Rules:
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 
-from voiceauth.errors import ModelOutputError
+from voiceauth.errors import EngineError, InternalError, ModelOutputError, TooShortError
 from voiceauth.ports import SpeakerEmbedder
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.types import Embedding, Samples
@@ -99,10 +100,21 @@ class Inference:
         self._workers.close()
 
     def _embed(self, samples: Samples) -> Embedding:
-        with engine_errors_only("the speaker model"):
+        with _model_faults(), engine_errors_only("the speaker model"):
             embedding = np.asarray(self._embedder.embed(samples))
             if embedding.shape != (self._embedder.dimension,):
                 raise ModelOutputError(detail=f"shape {embedding.shape}")
             if not np.all(np.isfinite(embedding)):
                 raise ModelOutputError(detail="an embedding that is not finite")
             return embedding
+
+
+@contextmanager
+def _model_faults() -> Iterator[None]:
+    """Make every failure of a model a fault of the engine, whatever class it came as."""
+    try:
+        yield
+    except (TooShortError, InternalError):
+        raise
+    except EngineError as error:
+        raise InternalError(detail=f"the speaker model raised {error.code}") from error

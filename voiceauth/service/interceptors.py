@@ -13,7 +13,6 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +75,9 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
         async def guarded(request: Any, context: Any) -> Any:
             request_id = self._request_id(context)  # (1)
             context.set_trailing_metadata(((REQUEST_ID, request_id),))
-            structlog.contextvars.bind_contextvars(rpc=method, request=request_id)
+            structlog.contextvars.bind_contextvars(
+                rpc=method, request=request_id, peer=context.peer()
+            )
             started = self._runtime.engine.clock.monotonic()
             outcome = "CANCELLED"
             try:
@@ -95,7 +96,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
                 return reply
             finally:
                 seconds = self._runtime.engine.clock.monotonic() - started
-                _log_end(context, outcome, seconds)
+                structlog.get_logger().info("rpc", status=outcome, seconds=round(seconds, 4))
 
         return guarded
 
@@ -139,10 +140,3 @@ def _log_failure(told: Answer, error: EngineError) -> None:
     log = structlog.get_logger()
     report = log.error if told.status in SERVER_FAULTS else log.info
     report("rpc failed", status=told.status.name, **failure(error))
-
-
-def _log_end(context: Any, outcome: str, seconds: float) -> None:
-    peer = ""
-    with suppress(grpc.aio.BaseError):
-        peer = context.peer()
-    structlog.get_logger().info("rpc", status=outcome, seconds=round(seconds, 4), peer=peer)

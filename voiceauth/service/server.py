@@ -117,6 +117,7 @@ async def _drain(server: Any, health: Health, runtime: Runtime) -> None:
     if not await runtime.gate.wait_empty(runtime.limits.drain_seconds):
         structlog.get_logger().warning("calls are cut off: drain_seconds are over")
     await server.stop(_LAST_WORDS_SECONDS)  # (3)
+    await runtime.gate.wait_empty(_LAST_WORDS_SECONDS)  # gRPC does not wait for what it cancelled
     await runtime.aftercare.settle()  # (4)
     await asyncio.to_thread(stop_runtime, runtime)  # (5)
 
