@@ -36,16 +36,18 @@ def _mulaw_codes() -> NDArray[np.uint8]:
     magnitude = np.minimum(np.abs(sample), 32635) + 132
     segment = np.floor(np.log2(magnitude)).astype(np.int64) - 7
     code = (segment << 4) | ((magnitude >> (segment + 3)) & 15)
-    return (~(code | np.where(sample < 0, 0x80, 0)) & 0xFF).astype(np.uint8)
+    wire = ~(code | np.where(sample < 0, 0x80, 0)) & 0xFF
+    return np.asarray(wire, dtype=np.uint8)
 
 
 def _alaw_codes() -> NDArray[np.uint8]:
     """Code of each 16-bit sample: index is the sample plus 32768, shape (65536,)."""
     sample = np.arange(-32768, 32768, dtype=np.int64)
     magnitude = np.where(sample >= 0, sample, -sample - 1) >> 4
-    segment = np.maximum(np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int64) - 4, 0)
-    code = (segment << 4) | ((magnitude >> np.maximum(segment, 1)) & 15)
-    return ((code | np.where(sample >= 0, 0x80, 0)) ^ 0x55).astype(np.uint8)
+    segment = np.maximum(np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int64) - 3, 0)
+    code = (segment << 4) | ((magnitude >> np.maximum(segment - 1, 0)) & 15)
+    wire = (code | np.where(sample >= 0, 0x80, 0)) ^ 0x55
+    return np.asarray(wire, dtype=np.uint8)
 
 
 MULAW_PCM = _mulaw_table()

@@ -35,12 +35,17 @@ class Gatherer:
         self._counted_frames = 0
         self._opened_spans = 0
         self._excluded: list[tuple[Seconds, Seconds]] = []
-        self.start_section(0.0)
+        self._origin = 0.0
+        self._next_frame = 0
+        self._sums = Sums()
+        self._pieces: list[Samples] = []
+        self._first_frame = 0
+        self._last_frame = 0
 
     @property
     def net_seconds(self) -> Seconds:
         """Net speech of counted spans and of what is gathered."""
-        return (self._counted_frames + self._sums.frames) * HOP_SECONDS
+        return float((self._counted_frames + self._sums.frames) * HOP_SECONDS)
 
     def quality(self, source: Source) -> Quality | None:
         """Quality of all speech so far, None before any."""
@@ -143,10 +148,8 @@ class Gatherer:
 
     def _drop_stale_context(self) -> None:
         """Without speech only the lead before speech to come is worth keeping, not an old tail."""
-        if self._sums.frames == 0 and self._pieces:
-            newest = self._next_frame
-            if self._last_frame < newest:
-                self._pieces = []
+        if self._sums.frames == 0 and self._pieces and self._last_frame < self._next_frame:
+            self._pieces = []
 
     def _close(self, source: Source) -> Span:
         quality = judge(self._sums, self._options, source.bandwidth, source.issues)
@@ -169,6 +172,6 @@ class Gatherer:
 
     def _empty(self) -> None:
         self._sums = Sums()
-        self._pieces: list[Samples] = []
+        self._pieces = []
         self._first_frame = 0
         self._last_frame = 0
