@@ -80,7 +80,7 @@ class BandwidthMeter:
 
 _SMOOTHER: Final = 0.8
 """Another reading so much smoother is a vote. Speech read as declared gives such a ratio in fewer
-than 1 block of 10, read wrongly in 8 of 10 (figures in docs/vad.md)."""
+than 1 block of 10, read wrongly in most (docs/vad.md)."""
 _LEAST_OTHER_POWER: Final = 1e-6
 """-60 dBFS: a reading that is all but silent is smooth for no reason."""
 _LEAST_VOTES: Final = 3
