@@ -13,9 +13,17 @@ from typing import NamedTuple
 import grpc
 
 from voiceauth import errors
-from voiceauth.errors import EngineError
+from voiceauth.errors import EngineError, LimitError
 
 _Status = grpc.StatusCode
+
+
+class TooLateError(LimitError):
+    """A unary request did not end within its deadline; what it began may still take effect."""
+
+    code = "deadline_exceeded"
+    default = "The request took too long."
+
 
 STATUS: dict[type[EngineError], grpc.StatusCode] = {
     errors.EngineError: _Status.INTERNAL,
@@ -36,6 +44,7 @@ STATUS: dict[type[EngineError], grpc.StatusCode] = {
     errors.LimitError: _Status.RESOURCE_EXHAUSTED,
     errors.BusyError: _Status.RESOURCE_EXHAUSTED,
     errors.StreamTooLongError: _Status.RESOURCE_EXHAUSTED,
+    TooLateError: _Status.DEADLINE_EXCEEDED,
     errors.IntegrityError: _Status.DATA_LOSS,
     errors.TagMismatchError: _Status.DATA_LOSS,
     errors.ChainBrokenError: _Status.DATA_LOSS,

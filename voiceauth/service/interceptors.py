@@ -21,7 +21,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from voiceauth.errors import EngineError, InputError, TooLargeError
-from voiceauth.service.errors import SERVER_FAULTS, Answer, answer
+from voiceauth.service.errors import SERVER_FAULTS, Answer, TooLateError, answer
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.service.limits import RULES, Rule
 from voiceauth.service.logging import failure
@@ -29,9 +29,6 @@ from voiceauth.service.runtime import Runtime
 from voiceauth.wire.metadata import ERROR_CODE, REQUEST_ID
 
 CONTRACT = "/voiceauth.v1."
-TOO_LATE = Answer(
-    grpc.StatusCode.DEADLINE_EXCEEDED, "The request took too long.", "deadline_exceeded"
-)
 _SANE_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}\Z")
 _REQUEST_ID_BYTES = 8
 _Handler = Callable[[Any, Any], Awaitable[Any]]
@@ -84,9 +81,6 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
                 with engine_errors_only("the service"), self._runtime.gate.enter(call=rule.stream):
                     reply = await self._timely(handler, request, context, rule)
                 outcome = "OK"
-            except TimeoutError:
-                outcome = TOO_LATE.status.name
-                await _abort(context, TOO_LATE, request_id)
             except EngineError as error:  # (6)
                 told = answer(error)
                 outcome = told.status.name
@@ -107,9 +101,11 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
             return await handler(request, context)
         given = context.time_remaining()
         most = rule.seconds(self._runtime.limits)
-        async with asyncio.timeout(most if given is None else min(given, most)):  # (4)
-            with engine_errors_only("the service"):
+        try:
+            async with asyncio.timeout(most if given is None else min(given, most)):  # (4)
                 return await handler(request, context)
+        except TimeoutError as error:
+            raise TooLateError from error
 
     def _request_id(self, context: Any) -> str:
         for key, value in context.invocation_metadata() or ():

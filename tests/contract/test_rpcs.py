@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+import inspect
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import grpc
+import pytest
+from served import Parts, Served, served
+
+from voiceauth.client.channel import REPEATABLE
+from voiceauth.config import ServerSettings
+from voiceauth.service.enrolment import EnrolmentServicer
+from voiceauth.service.health import SERVICES
+from voiceauth.service.information import InformationServicer
+from voiceauth.service.interceptors import CONTRACT
+from voiceauth.service.limits import RULES
+from voiceauth.service.subjects import SubjectServicer
+from voiceauth.service.verification import VerificationServicer
+from voiceauth.v1 import enrolment_pb2, information_pb2, subjects_pb2, verification_pb2
+from voiceauth.wire.metadata import ERROR_CODE
+
+SERVICERS: dict[str, type] = {
+    "voiceauth.v1.VerificationService": VerificationServicer,
+    "voiceauth.v1.EnrolmentService": EnrolmentServicer,
+    "voiceauth.v1.SubjectService": SubjectServicer,
+    "voiceauth.v1.InformationService": InformationServicer,
+}
+FILES: tuple[ModuleType, ...] = (
+    verification_pb2,
+    enrolment_pb2,
+    subjects_pb2,
+    information_pb2,
+)
+
+
+def methods() -> Iterator[Any]:
+    """Yield the descriptor of every RPC of the contract."""
+    for file in FILES:
+        for service in file.DESCRIPTOR.services_by_name.values():
+            yield from service.methods
+
+
+def path(method: Any) -> str:
+    """Return an RPC's name on the wire."""
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+EVERY = pytest.mark.parametrize("method", list(methods()), ids=lambda method: str(method.name))
+
+
+def test_every_service_of_the_contract_is_served() -> None:
+    """The services of the proto files, the servicers and the health names are the same set."""
+    named = {service for file in FILES for service in _services(file)}
+
+    assert set(SERVICES) == set(SERVICERS) == named
+
+
+def _services(file: ModuleType) -> list[str]:
+    return [one.full_name for one in file.DESCRIPTOR.services_by_name.values()]
+
+
+@EVERY
+def test_every_rpc_is_implemented(method: Any) -> None:
+    """A servicer defines each RPC itself: none is left to the generated 'unimplemented'."""
+    servicer = SERVICERS[method.containing_service.full_name]
+
+    assert inspect.iscoroutinefunction(vars(servicer)[method.name])
+
+
+@EVERY
+def test_every_rpc_has_limits(method: Any) -> None:
+    """Each RPC has a row with a deadline and a size, and its kind is that of the contract."""
+    rule, limits = RULES[path(method)], ServerSettings()
+
+    assert rule.stream == method.client_streaming == method.server_streaming
+    assert 0 < rule.seconds(limits) <= limits.max_stream_seconds
+    assert 0 < rule.request_bytes(limits) <= 2 * limits.max_message_bytes
+
+
+def test_the_table_of_limits_names_nothing_else() -> None:
+    """A row without an RPC would be a rule that guards nothing."""
+    assert set(RULES) == {path(method) for method in methods()}
+
+
+def test_only_harmless_rpcs_are_repeated() -> None:
+    """No stream, no creation, no erasure and no withdrawal is ever repeated by the client."""
+    ours = {name for service, name in REPEATABLE if service.startswith("voiceauth.")}
+    streams = {method.name for method in methods() if method.client_streaming}
+
+    assert not ours & streams
+    assert not ours & {"CreateSubject", "EraseSubject", "WithdrawConsent"}
+    assert ours <= {method.name for method in methods()}
+
+
+@EVERY
+async def test_garbage_is_the_callers_mistake_everywhere(service: Served, method: Any) -> None:
+    """Bytes that are no message give INVALID_ARGUMENT on every RPC, and no words of a library."""
+    async with grpc.aio.insecure_channel(service.listening.target) as channel:
+        if method.client_streaming:
+            streams: Any = channel.stream_stream(path(method), None, None)
+            call = streams()
+            await call.write(b"\xff\xff\xff")
+        else:
+            single: Any = channel.unary_unary(path(method), None, None)
+            call = single(b"\xff\xff\xff")
+        status, text = await call.code(), await call.details()
+
+    assert status is grpc.StatusCode.INVALID_ARGUMENT
+    assert text == "The request is not a message of this contract."
+
+
+@pytest.mark.parametrize(
+    "method",
+    [method for method in methods() if not method.client_streaming],
+    ids=lambda method: str(method.name),
+)
+async def test_a_bloated_request_is_refused(service: Served, method: Any) -> None:
+    """No unary RPC reads a request above its own limit, although the transport lets it in."""
+    field_of_16383_bytes = b"\x0a\xff\x7f" + b"x" * 16_383
+    async with grpc.aio.insecure_channel(service.listening.target) as channel:
+        single: Any = channel.unary_unary(path(method), None, None)
+        call = single(field_of_16383_bytes)
+        status, trailing = await call.code(), await call.trailing_metadata()
+
+    assert status is grpc.StatusCode.INVALID_ARGUMENT
+    assert dict(trailing)[ERROR_CODE] == "too_large"
+
+
+async def test_an_unknown_rpc_is_unimplemented(service: Served) -> None:
+    """What the contract does not name is not there."""
+    async with grpc.aio.insecure_channel(service.listening.target) as channel:
+        single: Any = channel.unary_unary(f"{CONTRACT}SubjectService/DumpSubjects", None, None)
+        status = await single(b"").code()
+
+    assert status is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("switched_on", [False, True])
+async def test_reflection_is_off_unless_switched_on(parts: Parts, switched_on: bool) -> None:
+    """The server tells its contract only where the operator wants it to."""
+    from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # noqa: PLC0415
+
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    async with (
+        served(parts, reflection=switched_on) as service,
+        grpc.aio.insecure_channel(service.listening.target) as channel,
+    ):
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        call = stub.ServerReflectionInfo(iter([request]))
+        answers = [answer async for answer in call] if switched_on else []
+        status = await call.code()
+
+    assert len(answers) == switched_on
+    assert status is (grpc.StatusCode.OK if switched_on else grpc.StatusCode.UNIMPLEMENTED)
