@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -17,8 +17,11 @@ VECTORS = arrays(
 SCALES = st.floats(0.01, 100.0)
 SCORES = arrays(np.float64, st.integers(1, 30), elements=st.floats(-5, 5))
 NARROW = Bandwidth.NARROWBAND
+untimed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine must not fail a property."""
 
 
+@untimed
 @given(one=VECTORS, other=VECTORS)
 def test_the_cosine_is_symmetric_and_bounded(
     one: NDArray[np.float32], other: NDArray[np.float32]
@@ -30,6 +33,7 @@ def test_the_cosine_is_symmetric_and_bounded(
     assert -1.0 <= score <= 1.0
 
 
+@untimed
 @given(one=VECTORS, other=VECTORS, scale=SCALES)
 def test_loudness_of_an_embedding_does_not_matter(
     one: NDArray[np.float32], other: NDArray[np.float32], scale: float
@@ -38,6 +42,7 @@ def test_loudness_of_an_embedding_does_not_matter(
     assert abs(cosine(one * np.float32(scale), other) - cosine(one, other)) < 1e-5
 
 
+@untimed
 @given(vector=VECTORS, weights=st.lists(st.floats(0.1, 60.0), min_size=1, max_size=6))
 def test_the_mean_of_one_direction_is_that_direction(
     vector: NDArray[np.float32], weights: list[float]
@@ -69,6 +74,7 @@ def _calibrations(draw: st.DrawFn) -> Calibration:
     return Calibration("drawn", ModelHash("0"), Normalisation(), "drawn", 1, 0.95, grid, (table,))
 
 
+@untimed
 @given(
     calibration=_calibrations(),
     seconds=st.floats(2.0, 60.0),
@@ -90,6 +96,7 @@ def test_a_better_score_never_has_a_worse_rate(
     assert miss == sorted(miss)
 
 
+@untimed
 @given(target=SCORES, impostor=SCORES, shift=st.integers(-3, 3), scale=st.sampled_from([0.5, 2.0]))
 def test_the_equal_error_rate_only_sees_the_order(
     target: NDArray[np.float64], impostor: NDArray[np.float64], shift: int, scale: float
@@ -104,7 +111,7 @@ def test_the_equal_error_rate_only_sees_the_order(
     assert abs(equal_error_rate(roc(*changed)) - rate) < 1e-9
 
 
-@settings(max_examples=50)
+@untimed
 @given(values=arrays(np.float64, st.integers(1, 40), elements=st.floats(-5, 5)))
 def test_pooling_rises_and_keeps_the_mean(values: NDArray[np.float64]) -> None:
     """The pooled sequence never falls, keeps the sum, and leaves a rising one alone."""
