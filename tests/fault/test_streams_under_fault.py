@@ -27,7 +27,9 @@ from voiceauth.errors import (
     TagMismatchError,
     TooShortError,
 )
+from voiceauth.service import verification
 from voiceauth.service.server import Listening, running_server
+from voiceauth.signal.net_speech import NetSpeech
 from voiceauth.types import Decision, EnrolmentOutcome, EnrolmentProgress
 from voiceauth.v1 import evidence_pb2
 
@@ -333,3 +335,35 @@ async def test_a_call_that_outlasts_the_drain_is_recorded(parts: Parts) -> None:
 
     assert status in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
     assert parts.events().count("verify.abandoned") == 1
+
+
+async def test_a_bug_in_the_signal_room_leads_to_step_up(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unexpected exception while hearing is a fault of the engine like any other: STEP_UP."""
+    await service.enrolled("alice")
+
+    def broken(*_: object) -> None:
+        raise RuntimeError(PRIVATE)
+
+    monkeypatch.setattr(NetSpeech, "push", broken)
+
+    outcome = await verify(service)
+
+    assert outcome.messages[-1].verdict.decision == evidence_pb2.DECISION_STEP_UP
+
+
+async def test_a_bug_in_the_mapping_leads_to_step_up(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even the service's own bugs on the way to an update do not end a call in anything else."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError(PRIVATE)
+
+    monkeypatch.setattr(verification, "evidence_to_wire", broken)
+
+    outcome = await verify(service)
+
+    assert outcome.kinds() == ["verdict"]
+    assert outcome.messages[-1].verdict.decision == evidence_pb2.DECISION_STEP_UP

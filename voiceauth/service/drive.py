@@ -100,10 +100,6 @@ class Talk(ABC, Generic[Reply]):
         """Record that the client vanished."""
 
 
-class _ClientVanishedError(Exception):
-    """Writing to the client failed: nobody is there."""
-
-
 class Drive(Generic[Reply]):
     """Drives one stream from its first message to its final answer.
 
@@ -131,8 +127,6 @@ class Drive(Generic[Reply]):
         except asyncio.CancelledError:  # (7)
             self._leave()
             raise
-        except _ClientVanishedError:
-            self._leave()
 
     async def _linger(self) -> None:
         with suppress(TimeoutError):
@@ -154,7 +148,8 @@ class Drive(Generic[Reply]):
     async def _converse_in_time(self) -> None:
         try:
             async with asyncio.timeout(self._limits.max_stream_seconds):
-                await self._converse()
+                with engine_errors_only("the call"):
+                    await self._converse()
         except TimeoutError as error:
             raise StreamTooLongError from error
 
@@ -263,7 +258,8 @@ class Drive(Generic[Reply]):
         try:
             await self._context.write(reply)
         except grpc.aio.BaseError as error:
-            raise _ClientVanishedError from error
+            # Nobody is there. gRPC's own cancellation of this task may follow or not.
+            raise asyncio.CancelledError from error
 
     def _leave(self) -> None:
         if self._talk.opened and not self._concluding:
