@@ -53,6 +53,8 @@ def problem(words: list[str]) -> str | None:
     """Say what is wrong with a command line, without running it."""
     command: Any = typer.main.get_command(app)
     rest = list(words)
+    if rest[:1] == ["train"] and not hasattr(command.commands["train"], "commands"):
+        return None  # its commands need the train extra
     while rest:
         word = rest.pop(0)
         if word.startswith("--"):
