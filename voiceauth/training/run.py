@@ -187,12 +187,8 @@ def elapsed(out: Path) -> Seconds:
 
 def _start(plan: RunPlan, targets: Targets) -> _State:
     student = Student(plan.shape)
-    directions = torch.from_numpy(targets.centroid)
-    # Classes without a stored centroid yet start anywhere but zero.
-    objective = Objective(directions + 0.01 * torch.randn_like(directions), plan.weights)
-    optimiser = torch.optim.AdamW(
-        [*student.parameters(), *objective.parameters()], lr=plan.rate, weight_decay=plan.decay
-    )
+    objective = Objective(torch.from_numpy(targets.centroid), plan.weights)
+    optimiser = torch.optim.AdamW(student.parameters(), lr=plan.rate, weight_decay=plan.decay)
     state = _State(student, objective, optimiser, Progress())
     last = plan.out / "last.pt"
     if last.exists():
@@ -259,7 +255,7 @@ def _step(plan: RunPlan, state: _State, batch: Batch, done: float) -> Terms:
     terms: Terms = state.objective(embedding.float(), batch["target"], batch["label"], done)
     state.optimiser.zero_grad()
     terms.total.backward()  # type: ignore[no-untyped-call]
-    parameters = [*state.student.parameters(), *state.objective.parameters()]
+    parameters = list(state.student.parameters())
     if plan.processes > 1:
         _average(parameters, plan.processes)
     norm = torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
