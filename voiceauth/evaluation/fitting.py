@@ -2,7 +2,7 @@
 """From heard calls to calibration tables."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -100,7 +100,7 @@ def fit_table(
         node = _node(enrolled, probing, probes, norm, choices)
         if node is not None:
             nodes.append(node)
-    nodes = _rising(nodes)
+    nodes = _pooled(_rising(nodes))
     if not nodes:
         raise InputError(f"There are too few {bandwidth.value} calls to calibrate with.")
     return Table(
@@ -190,6 +190,25 @@ def _rising(nodes: list[Node]) -> list[Node]:
         if node.net_seconds > max(before.net_seconds, rising[-1].net_seconds) + _SAME_LENGTH:
             rising.append(node)
     return rising
+
+
+def _pooled(nodes: list[Node]) -> list[Node]:
+    """Bound each node's rates by those of the shorter ones.
+
+    At one ratio, longer speech errs no more often than shorter speech, and short probes are many:
+    a few long calls need not show again what many short ones have shown.
+    """
+    pooled = nodes[:1]
+    for node in nodes[1:]:
+        shorter = pooled[-1]
+        pooled.append(
+            replace(
+                node,
+                false_match=np.minimum(node.false_match, shorter.false_match),
+                false_non_match=np.minimum(node.false_non_match, shorter.false_non_match),
+            )
+        )
+    return pooled
 
 
 def _keys(sessions: Sequence[Session]) -> NDArray[np.int64]:

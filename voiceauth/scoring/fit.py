@@ -5,8 +5,11 @@
     that the number of impostor trials does not matter.
 (2) The curves: shares of trials at each grid ratio, each replaced by its upper confidence bound
     over people. Many trials of few people are not many observations, and the bound says so.
-(3) The floor: no curve goes below 30 errors' worth of trials (rule of 30), nor below what nobody
-    erring would still leave possible (rule of 3) among the effective number of trials.
+(3) Where nobody errs any more, the bootstrap over people is silent. There the rate is bounded by
+    what nobody erring still leaves possible (rule of 3) among the effective number of trials, or by
+    the ratio itself, whichever is smaller: an impostor reaches a calibrated ratio of t with a
+    chance of at most 1/t, and a speaker falls to 1/t with a chance of at most 1/t.
+(4) The floor: no curve goes below 30 errors' worth of trials (rule of 30).
 
 The effective number is what the spread between people implies: the number of independent trials
 whose rate would vary as much as the bootstrap over people makes it vary.
@@ -74,15 +77,13 @@ def fit_node(
         raise SettingsError("The trials' scores are not higher for the same speaker.")
     ratios = scale * trials.scores + offset
     impostors = ~trials.target
-    false_match = _bounded(  # (2) and (3)
-        _tallies(trials, impostors, np.searchsorted(grid, ratios, side="right"), len(grid)).reach(),
-        choices,
+    reached = np.searchsorted(grid, ratios, side="right")
+    missed = np.searchsorted(grid, ratios, side="left")
+    false_match = _bounded(  # (2) to (4)
+        _tallies(trials, impostors, reached, len(grid)).reach(), choices, np.exp(-grid)
     )
     false_non_match = _bounded(
-        _tallies(
-            trials, trials.target, np.searchsorted(grid, ratios, side="left"), len(grid)
-        ).stay(),
-        choices,
+        _tallies(trials, trials.target, missed, len(grid)).stay(), choices, np.exp(grid)
     )
     return Node(
         net_seconds=net_seconds,
@@ -170,8 +171,14 @@ def _tallies(
     return _Tallies(errors, errors.sum(axis=1), pairs // people, pairs % people, people)
 
 
-def _bounded(tallies: _Tallies, choices: FitChoices) -> Curve:
-    """Upper confidence bound of the error rate over people, not below the floor; shape (grid,)."""
+def _bounded(tallies: _Tallies, choices: FitChoices, by_ratio: Curve) -> Curve:
+    """Upper confidence bound of the error rate over people, not below the floor; shape (grid,).
+
+    Args:
+        tallies: errors at each grid ratio.
+        choices: of the bootstrap.
+        by_ratio: the bound that each grid ratio itself implies, shape (grid,).
+    """
     rng = np.random.default_rng(choices.seed)
     drawn = []
     for _ in range(choices.draws):
@@ -184,9 +191,10 @@ def _bounded(tallies: _Tallies, choices: FitChoices) -> Curve:
     rates = np.stack(drawn)
     point = tallies.errors.sum(axis=0) / tallies.trials.sum()
     bound = np.maximum(np.quantile(rates, choices.confidence, axis=0), point)
-    total = float(tallies.trials.sum())
-    floor = max(ERRORS_BEHIND_A_RATE / total, ERRORS_UNSEEN / effective_trials(point, rates, total))
-    return np.asarray(np.clip(np.maximum(bound, floor), 0.0, 1.0), dtype=np.float64)
+    number = float(tallies.trials.sum())
+    unseen = np.minimum(ERRORS_UNSEEN / effective_trials(point, rates, number), by_ratio)
+    stated = np.maximum(np.maximum(bound, unseen), ERRORS_BEHIND_A_RATE / number)
+    return np.asarray(np.clip(stated, 0.0, 1.0), dtype=np.float64)
 
 
 def effective_trials(
