@@ -32,6 +32,10 @@ from voiceauth.usecases.check_ledger import verify_ledger
 TENANT = "demo"
 CONSENT_TEXT = "You agree that the demo makes a voiceprint of your voice and deletes it at its end."
 LEAST_GENUINE_ACCEPTED = 9
+LEGEND = (
+    "LLR: log-likelihood ratio, positive where the voice speaks for the claim. Implied FMR: chance "
+    "that an impostor's voice gets as far. STEP UP: another factor decides."
+)
 CLOSING = (
     "This was real speech of real people over real gRPC, but over simulated telephone lines, and "
     "ten people are few: it shows that the engine works, not how often it errs. A voice is "
@@ -126,7 +130,7 @@ async def _run(
                     for place, call in enumerate(calls.enrolments)
                 )
             )
-        console.print()
+        console.print(f"\n{LEGEND}\n")
         title = "They call again, as themselves and as somebody else"
         phase = PhaseTable(title, calls.calls, console)
         with phase.drawing():
