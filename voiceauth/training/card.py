@@ -26,11 +26,19 @@ def write_card(path: Path, record: dict[str, Any]) -> None:
             parity=record["parity_cosine"],
             segments=last["segments"],
             minutes=last["elapsed"] / 60.0,
+            start=_start(record["run"].get("plan", {})),
             development=_development(record["dev_eer"]),
             test=_test(record["test"]),
         ),
         encoding="utf-8",
     )
+
+
+def _start(plan: dict[str, Any]) -> str:
+    """Say so where the run did not start from nothing."""
+    if not plan.get("init"):
+        return ""
+    return "The weights that it started from came out of an earlier run. "
 
 
 def _development(rates: dict[str, float]) -> str:
@@ -71,7 +79,8 @@ wideband speech, this model hears a telephone crop of 1 to 3 s and is to give th
 pass a random room, noise and babble, handset response, codec (G.711, GSM, AMR-NB, Opus, G.722,
 G.726), packet loss and line; 15 % pass none. The loss adds the squared difference of the batch's
 similarity matrices and a margin softmax over speakers at five speeds. {segments:,} crops in
-{minutes:.0f} minutes on two processor cores that other work shared. See `docs/training.md`.
+{minutes:.0f} minutes on two processor cores that other work shared. {start}See
+`docs/training.md`.
 
 Data, train splits only, {people} labelled people and some 50 without labels:
 
