@@ -40,6 +40,8 @@ from voiceauth.types import Bandwidth
 Progress = Callable[[int, int], None]
 """Told how many people are done, of how many."""
 
+DEFAULT_TOP = 50
+"""On development people 20 to 100 do alike, and better than none; 400 of 448 do worse."""
 _VERSION_DIGITS = 10
 
 
@@ -54,7 +56,7 @@ class CalibrationChoices:
         fit: of each node.
     """
 
-    top: int = 0
+    top: int = DEFAULT_TOP
     selection: Selection = field(default_factory=Selection)
     sessions: SessionChoices = field(default_factory=SessionChoices)
     fit: FitChoices = field(default_factory=FitChoices)
@@ -194,7 +196,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", type=Path, required=True, help="folder of the model")
     parser.add_argument("--name", required=True, help="of the model; NAME.onnx and so on")
     parser.add_argument("--licence", default="Apache-2.0", help="SPDX expression of the model")
-    parser.add_argument("--top", type=int, default=0, help="cohort members of the AS-norm; 0: none")
+    parser.add_argument(
+        "--top", type=int, default=DEFAULT_TOP, help="cohort members of the AS-norm; 0: none"
+    )
     parser.add_argument("--seed", type=int, default=20_26)
     parser.add_argument("--workers", type=int, default=2, help="processes")
     return parser

@@ -161,7 +161,7 @@ def test_a_fitted_calibration_scores_with_its_model_and_cohort(directory: Path, 
 def test_the_same_calls_give_the_same_version(directory: Path) -> None:
     """A version names its content: repeated it is equal, with other calls it is not."""
     files = directory / "tiny.onnx", directory / "tiny-cohort.npz"
-    choices = CalibrationChoices(fit=QUICK)
+    choices = CalibrationChoices(top=10, fit=QUICK)
 
     versions = [
         fit_calibration(sessions, *files, choices).version
@@ -179,7 +179,7 @@ def test_the_command_installs_what_the_engine_loads(
     monkeypatch.setattr(command, "record_sessions", lambda *_: [SESSIONS])
 
     for _ in range(2):
-        assert command.main(["--models", str(directory), "--name", "tiny", "--workers", "1"]) == 0
+        assert command.main(["--models", str(directory), "--name", "tiny", "--top", "10"]) == 0
 
     bundle = load_bundle(directory)
     assert bundle.cards[0].name == "tiny"
