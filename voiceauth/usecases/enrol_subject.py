@@ -112,7 +112,8 @@ class EnrolCall:
         """Count one embedded span, if it sounds like the rest."""
         reason = self._objection(span, embedding)
         if reason is not None:
-            self._incoherent_seconds += span.net_seconds
+            if reason is Reason.INCOHERENT:
+                self._incoherent_seconds += span.net_seconds
             return self.progress(_report(span, counted=False, reasons=(reason,)))
         self._collected.append(
             EnrolmentSegment(
@@ -296,6 +297,8 @@ class EnrolCall:
                 net_seconds=span.net_seconds,
                 bandwidth=span.quality.bandwidth,
             )
+            if score.false_non_match_rate is None:
+                return Reason.NO_CALIBRATION_SUPPORT  # too short to be judged is not strange
             if not fits(score, limit):
                 return Reason.INCOHERENT
         return None

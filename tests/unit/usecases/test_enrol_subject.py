@@ -268,3 +268,21 @@ def test_a_span_that_does_not_count_is_reported_with_its_reason(engine: Engine) 
     assert not progress.segment.counted
     assert progress.segment.reasons == (Reason.LOW_SNR,)
     assert progress.net_seconds == 0.0
+
+
+def test_a_segment_too_short_to_be_judged_is_left_out_without_blame(engine: Engine) -> None:
+    """A second of speech that calibration does not cover is neither counted nor called strange."""
+    anna = consenting(engine, "anna")
+    call = opened(engine, anna)
+    speak(engine, call, ANNA)
+
+    short = [
+        call.weigh(span(ANNA, 1.0), engine.embedder.embed(span(ANNA).samples)) for _ in range(4)
+    ]
+    result = call.conclude()
+
+    if short[0].segment is None:
+        pytest.fail("no report")
+    assert short[0].segment.reasons == (Reason.NO_CALIBRATION_SUPPORT,)
+    assert result.outcome is EnrolmentOutcome.PARTIAL
+    assert result.net_seconds == pytest.approx(3.0)
