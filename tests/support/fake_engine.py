@@ -66,7 +66,7 @@ class CosineScorer:
         """Score by three steps of the cosine; less than 1.5 s has no support."""
         del bandwidth
         cosine = float(probe @ enrolled)
-        if net_seconds < 1.5:  # noqa: PLR2004 - as a calibration without short nodes
+        if net_seconds < 1.5:
             return Score(cosine, None, None, None)
         if cosine > 0.9:
             return Score(cosine, 14.0, 1e-6, 0.9)
