@@ -31,11 +31,11 @@ test: .venv-test/.installed  ## install the wheel from scratch and run the tests
 test-train: .venv-train/.installed  ## the same with the train extra, for the training room
 	$(ISOLATED) .venv-train/bin/pytest -rs tests/training $(ARGS)
 
-lint: .venv/.installed  ## ruff, both as linter and as formatter
+lint: .venv/.tools  ## ruff, both as linter and as formatter
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
-types: .venv/.installed  ## mypy --strict on everything that runs without torch
+types: .venv/.tools  ## mypy --strict on everything that runs without torch
 	.venv/bin/mypy --exclude '^(voiceauth/v1|voiceauth/training|tests/training)/' voiceauth tests benchmarks
 
 types-train: .venv-train/.installed  ## mypy --strict on the training room
@@ -44,7 +44,7 @@ types-train: .venv-train/.installed  ## mypy --strict on the training room
 docs: .venv/.installed  ## write docs/configuration.md from the settings
 	.venv/bin/voiceauth config docs > docs/configuration.md
 
-proto: .venv/.installed  ## generate voiceauth/v1 in the checkout, as the build does
+proto: .venv/.tools  ## generate voiceauth/v1 in the checkout, as the build does
 	.venv/bin/python proto/build_hook.py
 
 image:  ## build the container image
@@ -56,8 +56,12 @@ clean:  ## remove the environments and caches
 .venv/.installed: $(WHEEL_SOURCES)
 	@echo "setting up .venv (first time: a minute or two)"
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install $(PIP_FLAGS) .
+	@touch $@
+
+# What developers need besides; a demo does not wait for it.
+.venv/.tools: .venv/.installed
 	@.venv/bin/python -m pip install $(PIP_FLAGS) '.[dev]'
-	@.venv/bin/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps .
 	@touch $@
 
 .PHONY: .venv-test/.installed .venv-train/.installed
