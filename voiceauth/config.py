@@ -129,7 +129,9 @@ class PolicySettings(_Section):
         0.01, description="Largest chance of accepting a zero-effort impostor, over the whole call."
     )
     target_false_non_match_rate: _Rate = Field(
-        0.01, description="Largest chance of rejecting the true speaker outright."
+        0.02,
+        description="Largest chance of rejecting the true speaker outright. Below what the "
+        "calibration tables can support nobody is rejected: STEP_UP takes the place.",
     )
     floor_seconds: _Seconds = Field(2.0, description="Net speech below which there is no score.")
     full_seconds: _Seconds = Field(
@@ -151,7 +153,7 @@ class EnrolmentSettings(_Section):
         "authentication", min_length=1, description="Consent purpose that permits enrolment."
     )
     coherence_false_non_match_rate: _Rate = Field(
-        0.005,
+        0.01,
         description="A segment that the speaker of the others would only produce this rarely is "
         "not counted.",
     )

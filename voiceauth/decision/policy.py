@@ -28,7 +28,7 @@ class Policy:
 
     name: str
     target_false_match_rate: Rate = 0.01
-    target_false_non_match_rate: Rate = 0.01
+    target_false_non_match_rate: Rate = 0.02
     floor_seconds: Seconds = 2.0
     full_seconds: Seconds = 15.0
     step_seconds: Seconds = 3.0

@@ -6,6 +6,7 @@ against all others. The rule is an error rate: a segment is out when its true sp
 rarely sound that unlike the rest.
 """
 
+import math
 from collections.abc import Sequence
 
 from voiceauth.ports import Scorer
@@ -17,11 +18,14 @@ from voiceauth.units import Rate
 def fits(score: Score, false_non_match_rate: Rate) -> bool:
     """Say whether a score is compatible with one speaker.
 
-    A score without calibration support does not fit: what cannot be judged is not counted.
+    The tables state no rate below their floor, which may lie above the limit. There the ratio
+    itself bounds the rate: the true speaker falls to a calibrated ratio of t with a chance of at
+    most t. A score without calibration support does not fit: what cannot be judged is not counted.
     """
-    return (
-        score.false_non_match_rate is not None and score.false_non_match_rate > false_non_match_rate
-    )
+    if score.false_non_match_rate is None or score.llr is None:
+        return False
+    rate = min(score.false_non_match_rate, math.exp(min(score.llr, 0.0)))
+    return rate > false_non_match_rate
 
 
 def coherent(

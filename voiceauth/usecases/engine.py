@@ -20,7 +20,7 @@ class EnrolmentRules:
     needed_seconds: Seconds = 20.0
     max_voiceprints: int = 5
     purpose: str = "authentication"
-    coherence_false_non_match_rate: Rate = 0.005
+    coherence_false_non_match_rate: Rate = 0.01
     duplicate_false_match_rate: Rate = 0.01
 
 
