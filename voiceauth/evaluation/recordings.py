@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
 
 from voiceauth.errors import BadAudioError
 from voiceauth.ports import SpeakerEmbedder
@@ -124,8 +123,3 @@ def simulated_line(samples: Samples, rate_hz: Hertz, seed: tuple[int, ...]) -> S
 def line_seed(seed: int, name: str) -> tuple[int, int]:
     """Return the seed of a named call: stable over runs and machines."""
     return seed, zlib.crc32(name.encode())
-
-
-def embeddings(voices: list[Voice]) -> NDArray[np.float32]:
-    """Stack the means of voices, float32, shape (voices, dimension)."""
-    return np.stack([voice.mean() for voice in voices])

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from voiceauth.evaluation.run import Scored
 from voiceauth.scoring.metrics import (
@@ -55,8 +56,8 @@ class Report:
         median_net_seconds: net speech of the scored test recordings.
         equal_error_rate: with its interval.
         min_dcf: smallest normalised cost at a target prior of 0.01.
-        cllr: cost of the calibrated ratios in bits; None without calibration.
-        min_cllr: what the best calibration of these very scores would cost.
+        cllr: cost of the calibrated ratios in bits, over the trials with support; None without.
+        min_cllr: what the best calibration of the same trials would cost.
         supported: share of trials for which the calibration has support.
         points: operating points.
     """
@@ -90,6 +91,7 @@ def summarise(scored: Scored, condition: str, *, draws: int = 200) -> Report:
     """
     trials = scored.trials
     same = trials.target
+    ratios = _ratios(scored)
     supported = [score.llr is not None for score in scored.scores]
     return Report(
         condition=condition,
@@ -101,8 +103,8 @@ def summarise(scored: Scored, condition: str, *, draws: int = 200) -> Report:
         median_net_seconds=float(np.median(scored.net_seconds)),
         equal_error_rate=speaker_interval(_equal, trials, draws=draws),
         min_dcf=speaker_interval(_cost, trials, draws=draws),
-        cllr=_cllr(scored),
-        min_cllr=min_cllr(trials.scores[same], trials.scores[~same]),
+        cllr=None if ratios is None else cllr(*ratios),
+        min_cllr=min_cllr(*(ratios or (trials.scores[same], trials.scores[~same]))),
         supported=float(np.mean(supported)) if supported else 0.0,
         points=tuple(_point(scored, rate, draws) for rate in OPERATING_POINTS),
     )
@@ -150,15 +152,15 @@ def _cost(trials: Trials, weights: Weights) -> float:
     return min_dcf(roc_of(trials, weights))
 
 
-def _cllr(scored: Scored) -> float | None:
-    """Cost over the trials with support."""
+def _ratios(scored: Scored) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Ratios of the target and the impostor trials with support; None if one kind has none."""
     if not scored.scores:
         return None
     ratios = np.array([np.nan if one.llr is None else one.llr for one in scored.scores])
     known, same = np.isfinite(ratios), scored.trials.target
     if not (known & same).any() or not (known & ~same).any():
         return None
-    return cllr(ratios[known & same], ratios[known & ~same])
+    return ratios[known & same], ratios[known & ~same]
 
 
 def _point(scored: Scored, rate: Rate, draws: int) -> OperatingPoint:

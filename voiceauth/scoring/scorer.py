@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from voiceauth.errors import ModelHashMismatchError
 from voiceauth.scoring.asnorm import AdaptiveNorm
-from voiceauth.scoring.calibration import Calibration, Normalisation
+from voiceauth.scoring.calibration import Normalisation
 from voiceauth.scoring.cosine import cosine
 from voiceauth.scoring.tables import loads
 from voiceauth.types import Bandwidth, Embedding, Score
@@ -36,11 +36,6 @@ class CalibratedScorer:
     def version(self) -> str:
         """Version of the calibration tables."""
         return self._calibration.version
-
-    @property
-    def calibration(self) -> Calibration:
-        """The tables in use."""
-        return self._calibration
 
     def score(
         self, probe: Embedding, enrolled: Embedding, *, net_seconds: Seconds, bandwidth: Bandwidth

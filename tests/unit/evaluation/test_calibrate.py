@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from voiceauth.evaluation.sessions import (
     Session,
     SessionChoices,
     labelled_recordings,
+    record_sessions,
     sessions_of,
 )
 from voiceauth.models.bundle import load_bundle, write_cohort
@@ -256,6 +258,52 @@ def test_calls_of_a_person_are_seeded_and_cover_both_channels(tmp_path: Path) ->
     }
     for one, other in zip(once, again, strict=True):
         np.testing.assert_array_equal(one.voice.mean(), other.voice.mean())
+
+
+def test_workers_give_what_one_process_gives(tmp_path: Path) -> None:
+    """How many processes hear the calls changes the speed, not the calls."""
+    people = {}
+    for name, path in zip(("ann", "bob"), sorted(DATA.glob("speech-*.opus")), strict=True):
+        samples, rate = soundfile.read(path, dtype="float32")
+        people[name] = (tmp_path / f"{name}-0.wav", tmp_path / f"{name}-1.wav")
+        for number, part in enumerate(people[name]):
+            soundfile.write(part, samples[number * 4 * rate : (number + 1) * 4 * rate], rate)
+    choices = SessionChoices(divisions=1, telephone=1, microphone=0, workers=1)
+    model = DATA / "tiny-speaker.onnx"
+
+    alone = list(record_sessions(people, model, choices))
+    shared = list(record_sessions(people, model, replace(choices, workers=2)))
+
+    assert [len(some) for some in alone] == [len(some) for some in shared] == [2, 2]
+    for one, other in zip(chain(*alone), chain(*shared), strict=True):
+        np.testing.assert_allclose(one.voice.mean(), other.voice.mean(), atol=1e-6)
+
+
+def test_rows_are_chosen_on_the_command_line(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--where`` replaces the default selection; anything but column=value is refused."""
+    chosen: list[Selection] = []
+
+    def people(_: Path, selection: Selection) -> dict[str, tuple[Path, ...]]:
+        chosen.append(selection)
+        return {"someone": ()}
+
+    monkeypatch.setattr(command, "labelled_recordings", people)
+    monkeypatch.setattr(command, "record_sessions", lambda *_: [SESSIONS])
+    arguments = ["--models", str(directory), "--name", "tiny", "--top", "10", "--where"]
+
+    assert command.main([*arguments, "set=ours, split=own"]) == 0
+    assert command.main([*arguments, "nonsense"]) == 1
+    assert [one.values for one in chosen] == [{"set": "ours", "split": "own"}]
+
+
+def test_calls_without_speech_cannot_calibrate(directory: Path) -> None:
+    """No table at all is an error, not an empty calibration."""
+    with pytest.raises(InputError, match="too little speech"):
+        fit_calibration(
+            [], directory / "tiny.onnx", directory / "tiny-cohort.npz", CalibrationChoices(top=10)
+        )
 
 
 def test_recordings_of_different_rates_are_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from voiceauth.errors import IntegrityError, ModelHashMismatchError, ModelOutputError, SettingsError
 from voiceauth.models import locate
 from voiceauth.models.bundle import load_bundle, read_cohort, write_cohort
+from voiceauth.models.install import install
 from voiceauth.models.manifest import read_manifest
 
 TINY = Path(__file__).parents[2] / "data" / "tiny-speaker.onnx"
@@ -192,6 +193,49 @@ def test_the_same_cohort_makes_the_same_file(tmp_path: Path) -> None:
         write_cohort(tmp_path / name, rows)
 
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_calibration_that_is_no_text_is_refused(directory: Path) -> None:
+    """Bytes with the stated hash that are no text surface as the engine's own error."""
+    (directory / "calibration.json").write_bytes(b"\xff\xfe")
+    digest = _sha256(directory / "calibration.json")
+    _change(directory, lambda content: content["models"][0]["calibration"].update(sha256=digest))
+
+    with pytest.raises(IntegrityError, match="not text"):
+        load_bundle(directory)
+
+
+@pytest.fixture
+def uninstalled(directory: Path) -> Path:
+    """The same files under the names that ``install`` expects, without a manifest."""
+    (directory / "manifest.json").unlink()
+    (directory / "calibration.json").rename(directory / "tiny-calibration.json")
+    (directory / "cohort.npz").rename(directory / "tiny-cohort.npz")
+    (directory / "tiny.md").write_text("# tiny\n")
+    return directory
+
+
+def test_an_installed_model_is_loaded(uninstalled: Path) -> None:
+    """What ``install`` writes, ``load_bundle`` takes; the newest model is the default."""
+    entry = install(uninstalled, "tiny", licence="MIT")
+    for name in ("tiny.onnx", "tiny-calibration.json", "tiny-cohort.npz", "tiny.md"):
+        (uninstalled / name.replace("tiny", "other")).write_bytes((uninstalled / name).read_bytes())
+    install(uninstalled, "other", licence="MIT")
+
+    assert load_bundle(uninstalled, "tiny").speaker.model == entry.sha256
+    assert load_bundle(uninstalled).cards[0].name == "other"
+
+
+@pytest.mark.parametrize(
+    "file", ["tiny.onnx", "tiny-calibration.json", "tiny-cohort.npz", "tiny.md"]
+)
+def test_an_incomplete_model_is_not_installed(uninstalled: Path, file: str) -> None:
+    """A missing file is named and no manifest is written."""
+    (uninstalled / file).unlink()
+
+    with pytest.raises(SettingsError, match=file):
+        install(uninstalled, "tiny", licence="MIT")
+    assert not (uninstalled / "manifest.json").exists()
 
 
 def test_packaged_models_come_before_those_of_a_checkout(

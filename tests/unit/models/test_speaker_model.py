@@ -160,6 +160,27 @@ def test_a_file_that_is_no_model_is_refused(content: bytes) -> None:
         Session(content)
 
 
+def test_input_that_the_graph_cannot_take_is_a_model_error() -> None:
+    """A failure inside the runtime surfaces as the engine's own error."""
+    with pytest.raises(ModelOutputError):
+        Session(TINY.read_bytes()).run(np.zeros(8000, dtype=np.float32))
+
+
+def test_a_device_that_does_not_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime that offers CUDA and then falls back to the processor is not accepted."""
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+
+    class _FallenBack:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", _FallenBack)
+    with pytest.raises(SettingsError, match="cuda"):
+        Session(TINY.read_bytes(), SessionChoices(device="cuda"))
+
+
 def test_a_model_file_without_a_stated_rate_is_refused(tmp_path: Path) -> None:
     """Without a manifest the file itself must say how it hears."""
     path = tmp_path / "silent.onnx"

@@ -76,6 +76,11 @@ def test_beyond_the_last_node_the_last_one_counts() -> None:
     assert CALIBRATION.score(0.3, 100.0, NARROW) == CALIBRATION.score(0.3, 8.0, NARROW)
 
 
+def test_a_little_less_than_the_first_node_counts_as_the_first_node() -> None:
+    """Support begins just below the mean length of the first node's probes."""
+    assert CALIBRATION.score(0.3, 1.95, NARROW) == CALIBRATION.score(0.3, 2.0, NARROW)
+
+
 @pytest.mark.parametrize(
     ("seconds", "bandwidth"), [(1.89, NARROW), (0.0, NARROW), (-1.0, NARROW), (5.0, WIDE)]
 )

@@ -128,6 +128,21 @@ def test_the_effective_number_of_independent_trials_is_their_number() -> None:
     assert effective_trials(point, drawn, 500) == 500
 
 
+def test_without_rare_errors_few_trials_are_assumed() -> None:
+    """Where the spread between people cannot be measured, the number is taken as small."""
+    always = np.ones(3)
+
+    assert effective_trials(always, np.ones((5, 3)), 1e6) == 30
+    assert effective_trials(always, np.ones((5, 3)), 4) == 4
+
+
+def test_two_people_are_enough_to_fit_and_support_hardly_anything() -> None:
+    """Bootstrap draws of one person only have no impostor trial and are left out."""
+    node = fit_node(_gaussian_trials(people=2, each=200), 3.0, GRID, QUICK)
+
+    assert node.false_match_floor >= 30 / node.impostor_trials
+
+
 def test_an_interval_holds_the_figure_and_narrows_with_people() -> None:
     """The bootstrap interval contains the value, and more people make it smaller."""
 
