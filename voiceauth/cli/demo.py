@@ -222,8 +222,8 @@ def _print_report(report: DemoReport, console: Console) -> None:
     console.print(outcome_table({"as themselves": genuine, "as somebody else": impostors}))
     console.print()
     console.print(
-        f"Of {sum(genuine.values())} genuine calls {genuine[Decision.ACCEPT]} were accepted; of "
-        f"{sum(impostors.values())} impostor calls {impostors[Decision.ACCEPT]} were accepted. "
+        f"Accepted: {genuine[Decision.ACCEPT]} of {sum(genuine.values())} genuine calls, "
+        f"{impostors[Decision.ACCEPT]} of {sum(impostors.values())} impostor calls. "
         f"The ledger's {report.ledger_entries} entries verify. {report.seconds:.0f} s in all."
     )
     console.print(CLOSING)
