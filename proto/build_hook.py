@@ -54,9 +54,18 @@ def generate(root: Path) -> None:
 class ContractHook(BuildHookInterface):  # type: ignore[misc]
     """Hatch build hook: generate before anything is packed."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
-        """Generate the contract's code into the source tree."""
-        generate(Path(self.root))
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Generate the contract's code, and put the models of the service into a wheel.
+
+        Weights for further training lie one folder deeper and stay out; an editable install reads
+        the checkout's models.
+        """
+        root = Path(self.root)
+        generate(root)
+        if self.target_name == "wheel" and version != "editable":
+            for path in sorted((root / "models").iterdir()):
+                if path.is_file():
+                    build_data["force_include"][str(path)] = f"voiceauth/_models/{path.name}"
 
 
 if __name__ == "__main__":
