@@ -35,7 +35,7 @@ def blocks(path: Path, language: str) -> Iterator[str]:
 def shell_lines(path: Path) -> Iterator[str]:
     """Yield what a reader could type: lines of plain blocks, and inline voiceauth commands."""
     for block in blocks(path, ""):
-        yield from block.splitlines()
+        yield from block.replace("\\\n", " ").splitlines()
     yield from INLINE.findall(path.read_text(encoding="utf-8"))
 
 
