@@ -20,7 +20,10 @@ WORKER = Path(__file__).parents[1] / "support" / "enrolment_worker.py"
 def run_and_kill(data_dir: Path, first: int, delay: float) -> list[str]:
     """Let the worker enrol, kill it after a while, and return its complete lines of output."""
     child = subprocess.Popen(  # noqa: S603 - our own worker
-        [sys.executable, str(WORKER), str(data_dir), str(first)], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(WORKER), str(data_dir), str(first)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(WORKER.parent)},
     )
     stream = child.stdout
     if stream is None:

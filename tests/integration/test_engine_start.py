@@ -13,6 +13,7 @@ from voiceauth.errors import (
     IntegrityError,
     KeyServiceError,
     ModelHashMismatchError,
+    SettingsError,
     StorageError,
     WrongKeyError,
 )
@@ -115,7 +116,7 @@ def test_a_missing_model_file_is_refused(tmp_path: Path) -> None:
     models = copied_models(tmp_path / "models")
     next(models.glob("*.onnx")).unlink()
 
-    with pytest.raises(IntegrityError):
+    with pytest.raises(SettingsError, match="onnx"):
         assemble(settings(tmp_path / "data", models))
 
 
@@ -134,6 +135,7 @@ def test_a_cut_off_ledger_is_refused(tmp_path: Path) -> None:
     with assembled(settings(tmp_path)) as engine:
         manage_subjects.create_subject(engine, TENANT, ANNA, frozenset())
     connection = sqlite3.connect(tmp_path / VAULT_FILE)
+    connection.execute("DROP TRIGGER ledger_keeps_entries")
     connection.execute("DELETE FROM ledger WHERE sequence = (SELECT max(sequence) FROM ledger)")
     connection.commit()
     connection.close()

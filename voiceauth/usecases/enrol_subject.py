@@ -290,7 +290,8 @@ class EnrolCall:
         others = (*self._carried, *self._collected)
         if others:
             references.append(centroid([(one.embedding, one.net_seconds) for one in others]))
-        for reference in references:
+        # The first segment has nothing to agree with, but must be one that can be judged later.
+        for reference in references or [embedding]:
             score = self._engine.scorer.score(
                 embedding,
                 reference,

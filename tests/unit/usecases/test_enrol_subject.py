@@ -274,6 +274,7 @@ def test_a_segment_too_short_to_be_judged_is_left_out_without_blame(engine: Engi
     """A second of speech that calibration does not cover is neither counted nor called strange."""
     anna = consenting(engine, "anna")
     call = opened(engine, anna)
+    first = call.weigh(span(ANNA, 1.0), engine.embedder.embed(span(ANNA).samples))
     speak(engine, call, ANNA)
 
     short = [
@@ -283,6 +284,7 @@ def test_a_segment_too_short_to_be_judged_is_left_out_without_blame(engine: Engi
 
     if short[0].segment is None:
         pytest.fail("no report")
+    assert first.net_seconds == 0.0
     assert short[0].segment.reasons == (Reason.NO_CALIBRATION_SUPPORT,)
     assert result.outcome is EnrolmentOutcome.PARTIAL
     assert result.net_seconds == pytest.approx(3.0)
