@@ -21,6 +21,9 @@ from voiceauth.units import Rate, Seconds
 
 OPERATING_POINTS = (0.01, 0.001)
 _RULE_OF_30 = 30
+"""False matches behind a figure that needs no word of caution."""
+_RULE_OF_3 = 3
+"""With fewer than this many false matches to be expected, there is no figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class OperatingPoint:
     Attributes:
         false_match: the rate asked for.
         false_non_match: rate of missed targets there; None if there are too few impostor trials
-            to speak of such a rate (rule of 30).
+            to expect three false matches; below 30 a figure is only a hint.
         stated_kept: share of impostors that were let in where the calibration stated at most this
             rate; None without calibration.
         stated_missed: share of targets that were not let in there; None without calibration.
@@ -131,6 +134,9 @@ def render(report: Report) -> str:
         missed = (
             "too few trials" if point.false_non_match is None else _percent(point.false_non_match)
         )
+        matches = point.false_match * report.impostor_trials
+        if point.false_non_match is not None and matches < _RULE_OF_30:
+            missed += f", on {matches:.0f} false matches only: a hint"
         lines.append((f"FNMR at FMR {100 * point.false_match:g} %", missed))
         if point.stated_kept is not None and point.stated_missed is not None:
             stated = f"{100 * point.stated_kept:.3f} % false matches, "
@@ -166,7 +172,7 @@ def _ratios(scored: Scored) -> tuple[NDArray[np.float64], NDArray[np.float64]] |
 def _point(scored: Scored, rate: Rate, draws: int) -> OperatingPoint:
     trials = scored.trials
     missed = None
-    if rate * int((~trials.target).sum()) >= _RULE_OF_30:
+    if rate * int((~trials.target).sum()) >= _RULE_OF_3:
 
         def at_rate(trials: Trials, weights: Weights) -> float:
             return false_non_match_at(roc_of(trials, weights), rate)

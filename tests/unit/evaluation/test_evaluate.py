@@ -2,6 +2,7 @@
 """Evaluation on two real readers, cut into a few recordings, with a model of 802 bytes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -223,3 +224,14 @@ def test_pictures_are_written(
         plots.plot_scores(path, trials)
 
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_figure_on_few_false_matches_says_so(speaker: OnnxSpeaker, listing: TrialList) -> None:
+    """Between 3 and 30 expected false matches the figure is printed with a word of caution."""
+    report = summarise(evaluate(listing, speaker, _Scorer()), "two readers", draws=10)
+    point = replace(report.points[1], false_non_match=report.equal_error_rate)
+    hinted = replace(report, impostor_trials=24_000, points=(report.points[0], point))
+    firm = replace(hinted, impostor_trials=30_000)
+
+    assert "on 24 false matches only" in render(hinted)
+    assert "false matches only" not in render(firm)
