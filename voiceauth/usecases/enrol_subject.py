@@ -41,7 +41,7 @@ from voiceauth.units import Seconds
 from voiceauth.usecases.coherence import coherent, fits
 from voiceauth.usecases.duplicates import other_subject_with_this_voice
 from voiceauth.usecases.engine import Engine
-from voiceauth.usecases.listening import Listener
+from voiceauth.usecases.listening import HearingCall, Listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class EnrolmentRequest:
     audio_format: AudioFormat
 
 
-class EnrolCall:
+class EnrolCall(HearingCall):
     """One call of an enrolment. Not thread-safe: one caller, one driver."""
 
     def __init__(self, engine: Engine, request: EnrolmentRequest) -> None:
+        super().__init__(Listener(request.audio_format, engine.speech, engine.max_audio_seconds))
         self._engine = engine
         self._request = request
-        self._listener = Listener(request.audio_format, engine.speech, engine.max_audio_seconds)
         self._carried: tuple[EnrolmentSegment, ...] = ()
         self._collected: list[EnrolmentSegment] = []
         self._earlier: Embedding | None = None
@@ -82,22 +82,6 @@ class EnrolCall:
         if prints:
             self._earlier = centroid([(one.embedding, one.net_seconds) for one in prints])
         return self.progress()
-
-    def hear(self, data: bytes) -> list[Span]:
-        """Take audio bytes; return the spans that they completed."""
-        return self._listener.hear(data)
-
-    def gap(self, lost_seconds: Seconds) -> list[Span]:
-        """Note lost audio."""
-        return self._listener.gap(lost_seconds)
-
-    def dtmf(self, digit: str, seconds: Seconds) -> list[Span]:
-        """Note a key press."""
-        return self._listener.dtmf(digit, seconds)
-
-    def finish(self) -> list[Span]:
-        """End the audio."""
-        return self._listener.finish()
 
     @property
     def enough(self) -> bool:

@@ -26,10 +26,9 @@ from voiceauth.types import (
     SubjectState,
     TenantId,
 )
-from voiceauth.units import Seconds
 from voiceauth.usecases.duplicates import search_rate
 from voiceauth.usecases.engine import Engine
-from voiceauth.usecases.listening import Listener
+from voiceauth.usecases.listening import HearingCall, Listener
 from voiceauth.usecases.probe import Probe
 from voiceauth.usecases.records import evidence_body
 
@@ -49,7 +48,7 @@ class IdentificationRequest:
     max_candidates: int = DEFAULT_CANDIDATES
 
 
-class IdentifyCall:
+class IdentifyCall(HearingCall):
     """One identification. Not thread-safe: one caller, one driver.
 
     Raises:
@@ -60,28 +59,12 @@ class IdentifyCall:
     def __init__(self, engine: Engine, request: IdentificationRequest) -> None:
         if not 1 <= request.max_candidates <= MOST_CANDIDATES:
             raise InputError(f"max_candidates must lie between 1 and {MOST_CANDIDATES}.")
+        super().__init__(Listener(request.audio_format, engine.speech, engine.max_audio_seconds))
         self._engine = engine
         self._request = request
-        self._listener = Listener(request.audio_format, engine.speech, engine.max_audio_seconds)
         self._floor = engine.policy("").floor_seconds
         self._probe = Probe()
         self._ranking: tuple[Candidate, ...] = ()
-
-    def hear(self, data: bytes) -> list[Span]:
-        """Take audio bytes; return the spans that they completed."""
-        return self._listener.hear(data)
-
-    def gap(self, lost_seconds: Seconds) -> list[Span]:
-        """Note lost audio."""
-        return self._listener.gap(lost_seconds)
-
-    def dtmf(self, digit: str, seconds: Seconds) -> list[Span]:
-        """Note a key press."""
-        return self._listener.dtmf(digit, seconds)
-
-    def finish(self) -> list[Span]:
-        """End the audio."""
-        return self._listener.finish()
 
     def weigh(self, span: Span, embedding: Embedding) -> Ranking:
         """Add one embedded span and rank again. Blocking: it reads the vault.

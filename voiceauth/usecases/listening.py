@@ -78,3 +78,30 @@ class Listener:
     def _check_length(self) -> None:
         if self._speech.heard_seconds + self._lost > self._limit:
             raise StreamTooLongError
+
+
+class HearingCall:
+    """The half that all calls share: audio and marks go to the call's listener.
+
+    Args:
+        listener: of this call.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def hear(self, data: bytes) -> list[Span]:
+        """Take audio bytes; return the spans that they completed. Errors as ``Listener.hear``."""
+        return self._listener.hear(data)
+
+    def gap(self, lost_seconds: Seconds) -> list[Span]:
+        """Note lost audio."""
+        return self._listener.gap(lost_seconds)
+
+    def dtmf(self, digit: str, seconds: Seconds) -> list[Span]:
+        """Note a key press."""
+        return self._listener.dtmf(digit, seconds)
+
+    def finish(self) -> list[Span]:
+        """End the audio."""
+        return self._listener.finish()

@@ -38,7 +38,7 @@ from voiceauth.types import (
 )
 from voiceauth.units import Seconds
 from voiceauth.usecases.engine import Engine
-from voiceauth.usecases.listening import Listener
+from voiceauth.usecases.listening import HearingCall, Listener
 from voiceauth.usecases.probe import Probe
 from voiceauth.usecases.records import evidence_body
 
@@ -54,7 +54,7 @@ class Claim:
     policy: str = ""
 
 
-class VerifyCall:
+class VerifyCall(HearingCall):
     """One verification. Not thread-safe: one caller, one driver.
 
     Raises:
@@ -63,10 +63,10 @@ class VerifyCall:
     """
 
     def __init__(self, engine: Engine, claim: Claim) -> None:
+        super().__init__(Listener(claim.audio_format, engine.speech, engine.max_audio_seconds))
         self._engine = engine
         self._claim = claim
         self._policy: Policy = engine.policy(claim.policy)
-        self._listener = Listener(claim.audio_format, engine.speech, engine.max_audio_seconds)
         self._standing = SubjectStanding.UNKNOWN
         self._enrolled: Embedding | None = None
         self._decider: Decider | None = None
@@ -88,22 +88,10 @@ class VerifyCall:
         may_accept = self._standing is SubjectStanding.ENROLLED
         self._decider = Decider(self._policy, may_accept=may_accept)
 
-    def hear(self, data: bytes) -> list[Span]:
-        """Take audio bytes; return the spans that they completed. Errors as ``Listener.hear``."""
-        return self._listener.hear(data)
-
-    def gap(self, lost_seconds: Seconds) -> list[Span]:
-        """Note lost audio."""
-        return self._listener.gap(lost_seconds)
-
-    def dtmf(self, digit: str, seconds: Seconds) -> list[Span]:
-        """Note a key press."""
-        return self._listener.dtmf(digit, seconds)
-
     def finish(self) -> list[Span]:
         """End the audio; what the last spans bring is judged by ``conclude``."""
         self._ended = True
-        return self._listener.finish()
+        return super().finish()
 
     @property
     def decided(self) -> bool:

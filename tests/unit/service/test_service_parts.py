@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog.testing
 from served import FakeEmbedder
 
 from voiceauth.config import ServerSettings
@@ -93,8 +94,13 @@ async def test_a_failure_that_nobody_waits_for_is_swallowed_into_the_log() -> No
     async def work() -> None:
         raise StorageError
 
-    care.leave(work(), event="lost call not recorded")
-    await care.settle()
+    with structlog.testing.capture_logs() as lines:
+        care.leave(work(), event="lost call not recorded")
+        await care.settle()
+
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("lost call not recorded", "error")
+    ]
 
 
 async def test_workers_hold_back_what_exceeds_their_queue() -> None:
