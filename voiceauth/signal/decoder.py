@@ -75,11 +75,6 @@ class StreamDecoder:
         self._rest = b""
         self._head: bytes | None = b""
 
-    @property
-    def inside_sample(self) -> bool:
-        """True while the bytes so far end inside a sample or a stereo frame."""
-        return bool(self._rest)
-
     def push(self, data: bytes) -> Samples:
         """Decode what is complete; float32, shape (samples,), of the caller's channel.
 
