@@ -113,6 +113,13 @@ class UnknownPolicyError(PolicyError):
     default = "This policy is not defined."
 
 
+class ChallengeRefusedError(PolicyError):
+    """A challenge that is not known, was used, has expired, or is another call's."""
+
+    code = "challenge_refused"
+    default = "This challenge cannot be used."
+
+
 class NotFoundError(EngineError):
     """A named thing is not there. Never raised towards the caller of Verify."""
 
@@ -148,6 +155,14 @@ class StreamTooLongError(LimitError):
     code = "stream_too_long"
     retryable = False
     default = "The stream exceeded its time limit."
+
+
+class ChallengeLimitError(LimitError):
+    """The call has had all its challenges; another factor is due."""
+
+    code = "challenge_attempts"
+    retryable = False
+    default = "This call has had all its challenges."
 
 
 class IntegrityError(EngineError):
@@ -211,6 +226,13 @@ class KeyServiceError(DependencyError):
 
     code = "key_service_down"
     default = "The key service is not available."
+
+
+class RecognitionError(DependencyError):
+    """A speech recogniser is down, failed, or took too long."""
+
+    code = "recogniser_down"
+    default = "The speech recogniser is not available."
 
 
 class MissingExtraError(DependencyError):

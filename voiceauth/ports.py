@@ -22,6 +22,7 @@ from voiceauth.types import (
     KeyId,
     LedgerEntry,
     ModelHash,
+    Recognition,
     Samples,
     Score,
     Subject,
@@ -97,6 +98,31 @@ class Scorer(Protocol):
 
         Returns:
             A score whose rates are None where the tables have no support.
+        """
+        ...
+
+
+class Recognizer(Protocol):
+    """Hears whether asked words were said. Implementations are safe to call from several threads."""
+
+    @property
+    def name(self) -> str:
+        """What the ledger calls it, with its version."""
+        ...
+
+    def recognise(
+        self, samples: Samples, rate_hz: Hertz, expected: Sequence[str], vocabulary: Sequence[str]
+    ) -> Recognition:
+        """Recognise one answer.
+
+        Args:
+            samples: the answer with some silence around it, shape (samples,).
+            rate_hz: of the samples.
+            expected: the words that were asked for.
+            vocabulary: the words that could have been asked for.
+
+        Raises:
+            RecognitionError: it is down, failed, or does not know a word.
         """
         ...
 

@@ -42,6 +42,7 @@ _REQUEST = Rule(
 RULES: Mapping[str, Rule] = {
     "/voiceauth.v1.VerificationService/Verify": _CALL,
     "/voiceauth.v1.VerificationService/Identify": _CALL,
+    "/voiceauth.v1.VerificationService/CreateChallenge": _REQUEST,
     "/voiceauth.v1.EnrolmentService/Enrol": _CALL,
     "/voiceauth.v1.SubjectService/CreateSubject": _REQUEST,
     "/voiceauth.v1.SubjectService/GetSubject": _REQUEST,
