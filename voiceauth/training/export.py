@@ -2,8 +2,8 @@
 """ONNX export of the student, with a parity check on several lengths.
 
 The file takes ``waveform`` [batch, samples] float32 at 8 kHz and gives ``embedding``
-[batch, 192] of unit length. It carries its sample rate and front end as metadata and nothing of
-the machine that wrote it.
+[batch, 192] of unit length. Its batch norms are folded away (see ``fold``). It carries its sample
+rate and front end as metadata and nothing of the machine that wrote it.
 """
 
 import copy
@@ -17,7 +17,9 @@ import onnxruntime
 import torch
 
 from voiceauth.errors import ModelOutputError
+from voiceauth.training.fold import fold
 from voiceauth.training.student import DIMENSION, RATE_HZ, Student
+from voiceauth.units import Hertz
 
 OPSET = 17
 PARITY_SECONDS = (1.0, 2.0, 3.3, 7.0)
@@ -39,8 +41,8 @@ def export(student: Student, path: Path, notes: dict[str, str] | None = None) ->
         ModelOutputError: the exported graph does not reproduce the student.
     """
     student = copy.deepcopy(student).eval()
-    model = _graph(student)
-    _stamp(model, student, notes or {})
+    model = trace(fold(student), RATE_HZ)
+    stamp(model, {**_description(student), **(notes or {})})
     temporary = path.with_suffix(".tmp")
     onnx.save(model, str(temporary))
     cosine = parity(student, temporary)
@@ -69,13 +71,18 @@ def parity(student: Student, path: Path) -> float:
     return smallest
 
 
-def _graph(student: Student) -> onnx.ModelProto:
-    """Trace the student with free batch and length."""
+def trace(module: torch.nn.Module, rate_hz: Hertz) -> onnx.ModelProto:
+    """Turn a module, waveforms to embeddings, into a graph with free batch and length.
+
+    Args:
+        module: in evaluation mode, takes float32 [batch, samples].
+        rate_hz: of the waveforms; the module is traced with two seconds.
+    """
     # The exporter writes to buffers as well; its annotation knows only paths.
     buffer: Any = io.BytesIO()
     torch.onnx.export(
-        student,
-        (torch.randn(2, 2 * RATE_HZ) * 0.05,),
+        module,
+        (torch.randn(2, 2 * rate_hz) * 0.05,),
         buffer,
         input_names=["waveform"],
         output_names=["embedding"],
@@ -86,8 +93,8 @@ def _graph(student: Student) -> onnx.ModelProto:
     return onnx.load_from_string(buffer.getvalue())
 
 
-def _stamp(model: onnx.ModelProto, student: Student, notes: dict[str, str]) -> None:
-    """Remove what the exporter left and write the engine's own metadata."""
+def stamp(model: onnx.ModelProto, notes: dict[str, str]) -> None:
+    """Remove what the exporter left, write the engine's own metadata and check the graph."""
     model.doc_string = ""
     model.producer_name, model.producer_version = "voiceauth", ""
     model.graph.doc_string = ""
@@ -98,16 +105,16 @@ def _stamp(model: onnx.ModelProto, student: Student, notes: dict[str, str]) -> N
         del node.metadata_props[:]
     for value in (*model.graph.input, *model.graph.output):
         value.doc_string = ""
-    shape = student.shape
-    onnx.helper.set_model_props(
-        model,
-        {
-            "sample_rate": str(RATE_HZ),
-            "dimension": str(DIMENSION),
-            "architecture": f"ECAPA-TDNN-{shape.channels}, stride {shape.stride}",
-            "front_end": f"{shape.mel_bands} mel bands {shape.low_hz:.0f}-{shape.high_hz:.0f} Hz, "
-            "25/10 ms, log, mean removed",
-            **notes,
-        },
-    )
+    onnx.helper.set_model_props(model, notes)
     onnx.checker.check_model(model)
+
+
+def _description(student: Student) -> dict[str, str]:
+    shape = student.shape
+    return {
+        "sample_rate": str(RATE_HZ),
+        "dimension": str(DIMENSION),
+        "architecture": f"ECAPA-TDNN-{shape.channels}, stride {shape.stride}",
+        "front_end": f"{shape.mel_bands} mel bands {shape.low_hz:.0f}-{shape.high_hz:.0f} Hz, "
+        "25/10 ms, log, mean removed",
+    }
