@@ -103,7 +103,7 @@ class Scorer(Protocol):
 
 
 class Recognizer(Protocol):
-    """Hears whether asked words were said. Implementations are safe to call from several threads."""
+    """Hears whether asked words were said. Implementations are safe for several threads."""
 
     @property
     def name(self) -> str:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from voiceauth.decision.policy import Policy
 from voiceauth.errors import UnknownPolicyError
 from voiceauth.ledger.pseudonym import pseudonym
-from voiceauth.ports import Clock, Gallery, Random, Scorer, SpeakerEmbedder, Vault
+from voiceauth.liveness.challenge import ChallengeOptions
+from voiceauth.liveness.challenge_book import ChallengeBook
+from voiceauth.ports import Clock, Gallery, Random, Recognizer, Scorer, SpeakerEmbedder, Vault
 from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.types import Embedding, ModelCard, TenantId
 from voiceauth.units import Rate, Seconds
@@ -25,6 +27,21 @@ class EnrolmentRules:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ChallengeDesk:
+    """What challenges need.
+
+    Attributes:
+        recogniser: None where only results of clients can be used.
+        accept_client_recognition: whether a client may send what its own recogniser heard.
+    """
+
+    book: ChallengeBook
+    options: ChallengeOptions
+    recogniser: Recognizer | None = None
+    accept_client_recognition: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Engine:
     """Everything a use case needs, as protocols and frozen rules.
 
@@ -33,6 +50,7 @@ class Engine:
             unknown subject costs and looks like any other; shape of each (dimension,).
         secret: purpose -> 32-byte installation secret, for pseudonyms and the choice of a decoy.
         max_audio_seconds: longest audio of one stream.
+        challenges: None where they are switched off.
     """
 
     vault: Vault
@@ -49,6 +67,7 @@ class Engine:
     decoys: Sequence[Embedding]
     models: tuple[ModelCard, ...]
     max_audio_seconds: Seconds = 600.0
+    challenges: ChallengeDesk | None = None
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.

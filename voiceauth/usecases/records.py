@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a decision record holds: everything needed to explain it later, and no identifier."""
 
-from voiceauth.types import Evidence
+from voiceauth.types import ChallengeEvidence, Evidence
 
 
 def evidence_body(evidence: Evidence) -> dict[str, object]:
@@ -26,4 +26,19 @@ def evidence_body(evidence: Evidence) -> dict[str, object]:
             "bandwidth": quality.bandwidth.value,
         },
         "reasons": [reason.value for reason in evidence.reasons],
+        "challenge": None if evidence.challenge is None else challenge_body(evidence.challenge),
+    }
+
+
+def challenge_body(evidence: ChallengeEvidence) -> dict[str, object]:
+    """Return the evidence as the ledger keeps it: numbers and names, no words."""
+    return {
+        "challenge": evidence.challenge,
+        "outcome": evidence.outcome.value,
+        "cause": evidence.cause.value,
+        "attempt": evidence.attempt,
+        "content_llr": evidence.content_llr,
+        "voice_llr": evidence.voice_llr,
+        "onset_seconds": evidence.onset_seconds,
+        "source": None if evidence.source is None else evidence.source.value,
     }

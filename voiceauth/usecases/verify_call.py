@@ -19,13 +19,17 @@ from voiceauth.consent.rules import in_force
 from voiceauth.decision.policy import Policy
 from voiceauth.decision.verdict import FAULTED, Decider, Outcome
 from voiceauth.errors import IntegrityError, InternalError
+from voiceauth.liveness.challenge import held_back, slot_of
+from voiceauth.liveness.challenge_book import Asked
 from voiceauth.ports import Transaction
 from voiceauth.scoring.combine import centroid
 from voiceauth.types import (
     AudioFormat,
     CallId,
+    Decision,
     Embedding,
     Evidence,
+    Liveness,
     Progress,
     Reason,
     Score,
@@ -37,6 +41,8 @@ from voiceauth.types import (
     Verdict,
 )
 from voiceauth.units import Seconds
+from voiceauth.usecases.answer_tap import Answer
+from voiceauth.usecases.challenges import Answering
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.listening import HearingCall, Listener
 from voiceauth.usecases.probe import Probe
@@ -74,6 +80,8 @@ class VerifyCall(HearingCall):
         self._score: Score | None = None
         self._outcome: Outcome | None = None
         self._next_look: Seconds = self._policy.floor_seconds
+        asked = Asked(claim.tenant, claim.call, claim.subject)
+        self.answering = Answering(engine, asked, claim.audio_format)
         self._ended = False
 
     def load(self) -> None:
@@ -88,10 +96,27 @@ class VerifyCall(HearingCall):
         may_accept = self._standing is SubjectStanding.ENROLLED
         self._decider = Decider(self._policy, may_accept=may_accept)
 
+    def hear(self, data: bytes) -> list[Span]:
+        """Take audio bytes; the answer to a challenge is cut from them, too."""
+        spans = super().hear(data)
+        self.answering.hear(data)
+        return spans
+
+    def gap(self, lost_seconds: Seconds) -> list[Span]:
+        """Note lost audio."""
+        spans = super().gap(lost_seconds)
+        self.answering.gap(lost_seconds)
+        return spans
+
     def finish(self) -> list[Span]:
         """End the audio; what the last spans bring is judged by ``conclude``."""
         self._ended = True
+        self.answering.finish()
         return super().finish()
+
+    def score_answer(self, answer: Answer, embedding: Embedding) -> Score:
+        """Compare the span of an answer to a challenge with the voiceprints, by itself."""
+        return self._scored(embedding, answer.net_seconds)
 
     @property
     def decided(self) -> bool:
@@ -112,7 +137,8 @@ class VerifyCall(HearingCall):
         net = self._probe.net_seconds
         if net >= self._policy.floor_seconds:
             self._score = self._compare(net)
-        if self._score is not None and net >= self._next_look - 1e-6 and not self._ended:
+        due = net >= self._next_look - 1e-6 and not self.answering.pending
+        if self._score is not None and due and not self._ended:
             self._next_look = net + self._policy.step_seconds
             outcome = self._decide(final=False)
             self._outcome = outcome if outcome.decision is not None else None
@@ -134,7 +160,9 @@ class VerifyCall(HearingCall):
             net_speech_needed_seconds=max(0.0, needed),
             score=self._score,
             quality=self._listener.quality(),
+            liveness=Liveness(challenge=slot_of(self.answering.evidence)),
             reasons=self._reasons(),
+            challenge=self.answering.evidence,
         )
 
     def conclude(self, *, fault: bool = False) -> Verdict:
@@ -222,19 +250,28 @@ class VerifyCall(HearingCall):
         return self._engine.decoys[int.from_bytes(digest[:8], "big") % len(self._engine.decoys)]
 
     def _compare(self, net: Seconds) -> Score:
+        return self._scored(self._probe.mean(), net)
+
+    def _scored(self, probe: Embedding, net: Seconds) -> Score:
         if self._enrolled is None:
             raise InternalError(detail="weigh before load")
         return self._engine.scorer.score(
-            self._probe.mean(),
-            self._enrolled,
-            net_seconds=net,
-            bandwidth=self._probe.bandwidth,
+            probe, self._enrolled, net_seconds=net, bandwidth=self._probe.bandwidth
         )
 
     def _decide(self, *, final: bool) -> Outcome:
         if self._decider is None:
             raise InternalError(detail="a decision before load")
-        return self._decider.look(self._score, net_seconds=self._probe.net_seconds, final=final)
+        outcome = self._decider.look(
+            self._score,
+            net_seconds=self._probe.net_seconds,
+            final=final,
+            liveness=Liveness(challenge=slot_of(self.answering.evidence)),
+        )
+        held = held_back(self.answering.evidence, asked=self.answering.asked)
+        if outcome.decision is Decision.ACCEPT and held is not None:
+            return Outcome(Decision.STEP_UP, (held, *outcome.reasons))
+        return outcome
 
     def _reasons(self) -> tuple[Reason, ...]:
         quality = self._listener.quality()
