@@ -164,6 +164,30 @@ class EnrolmentSettings(_Section):
     )
 
 
+class ChallengeSettings(_Section):
+    """Words that a caller has to say, once."""
+
+    enabled: bool = Field(default=True, description="Serve CreateChallenge.")
+    digits: int = Field(6, ge=4, le=10, description="Length of a digit string.")
+    phrase_words: int = Field(4, ge=2, le=8, description="Words of a phrase.")
+    expires_seconds: _Seconds = Field(
+        120.0, description="From making a challenge to the end of its prompt."
+    )
+    start_within_seconds: _Seconds = Field(
+        5.0, description="From the end of the prompt to the answer, in seconds of audio."
+    )
+    attempts: int = Field(3, ge=1, le=10, description="Challenges per call.")
+    voice_false_non_match_rate: _Rate = Field(
+        0.02,
+        description="An answer that the subject's own voice would score as low as this rarely "
+        "fails the challenge.",
+    )
+    accept_client_recognition: bool = Field(
+        default=True,
+        description="Let a client send what its own recogniser heard; marked so in the evidence.",
+    )
+
+
 class LogSettings(_Section):
     """The operator's log. It never holds audio, embeddings or raw subject ids."""
 
@@ -191,6 +215,7 @@ class Settings(BaseSettings):
     models: ModelSettings = Field(default_factory=ModelSettings)
     speech: SpeechSettings = Field(default_factory=SpeechSettings)
     enrolment: EnrolmentSettings = Field(default_factory=EnrolmentSettings)
+    challenge: ChallengeSettings = Field(default_factory=ChallengeSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     policies: dict[str, PolicySettings] = Field(
         default_factory=_policies,

@@ -20,7 +20,7 @@ from voiceauth.client.types import (
     information_from_wire,
 )
 from voiceauth.errors import DependencyError, EngineError, InputError
-from voiceauth.types import Consent, Subject
+from voiceauth.types import Challenge, ChallengeKind, Consent, Subject
 from voiceauth.units import Seconds
 from voiceauth.v1 import (
     enrolment_pb2,
@@ -33,6 +33,7 @@ from voiceauth.v1 import (
     verification_pb2_grpc,
 )
 from voiceauth.wire.audio import format_to_wire
+from voiceauth.wire.challenge import challenge_from_wire, challenge_kind_to_wire
 from voiceauth.wire.subjects import consent_to_wire, subject_from_wire
 
 _Reply = TypeVar("_Reply")
@@ -123,6 +124,24 @@ class Client:
         )
         stub = self._stub(verification_pb2_grpc.VerificationServiceStub)
         return VerifyStream(stub.Verify, verification_pb2.VerifyRequest(open=opening))
+
+    async def create_challenge(
+        self, call_id: str, tenant: str, subject: str, kind: ChallengeKind = ChallengeKind.DIGITS
+    ) -> Challenge:
+        """Get words that the caller has to say in this call. Never repeated.
+
+        Raises:
+            ChallengeLimitError: the call has had all its challenges.
+            PolicyError: the server has challenges switched off.
+        """
+        request = verification_pb2.CreateChallengeRequest(
+            call_id=call_id,
+            tenant_id=tenant,
+            subject_id=subject,
+            kind=challenge_kind_to_wire(kind),
+        )
+        method = self._stub(verification_pb2_grpc.VerificationServiceStub).CreateChallenge
+        return challenge_from_wire(await self._ask(method, request))
 
     def identify(self, call: IdentifyOptions) -> IdentifyStream:
         """Rank the members of a group by likeness; use it in an ``async with`` block."""

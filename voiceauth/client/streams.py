@@ -222,6 +222,18 @@ class CallStream(Generic[Update, Final]):
 class VerifyStream(CallStream[Evidence, Verdict]):
     """Yields Evidence, and one Verdict last."""
 
+    async def prompted(self, challenge: str) -> None:
+        """Say that the prompt of a challenge ended here in the audio. Errors as ``send``."""
+        mark = verification_pb2.ChallengePrompted(challenge_id=challenge)
+        await self._say(self._request(challenge_prompted=mark))
+
+    async def recognised(self, challenge: str, text: str, confidence: float) -> None:
+        """Pass on what a recogniser of one's own heard in the answer. Errors as ``send``."""
+        heard = verification_pb2.ChallengeRecognised(
+            challenge_id=challenge, text=text, confidence=confidence
+        )
+        await self._say(self._request(challenge_recognised=heard))
+
     async def verdict(self) -> Verdict:
         """Wait for the verdict and return it. Errors as ``__anext__``."""
         return await self.final()

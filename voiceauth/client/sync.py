@@ -15,9 +15,11 @@ import grpc
 
 from voiceauth.client.client import Client
 from voiceauth.client.errors import ClientError
-from voiceauth.client.streams import CallStream
+from voiceauth.client.streams import CallStream, VerifyStream
 from voiceauth.client.types import EnrolOptions, IdentifyOptions, Information, VerifyOptions
 from voiceauth.types import (
+    Challenge,
+    ChallengeKind,
     Consent,
     EnrolmentProgress,
     EnrolmentResult,
@@ -142,6 +144,18 @@ class SyncStream(Generic[Update, Final]):
 class SyncVerifyStream(SyncStream[Evidence, Verdict]):
     """Yields Evidence, and one Verdict last."""
 
+    def __init__(self, stream: VerifyStream, thread: LoopThread) -> None:
+        super().__init__(stream, thread)
+        self._verify = stream
+
+    def prompted(self, challenge: str) -> None:
+        """Say that the prompt of a challenge ended here in the audio."""
+        self._thread.wait_for(self._verify.prompted(challenge))
+
+    def recognised(self, challenge: str, text: str, confidence: float) -> None:
+        """Pass on what a recogniser of one's own heard in the answer."""
+        self._thread.wait_for(self._verify.recognised(challenge, text, confidence))
+
     def verdict(self) -> Verdict:
         """Wait for the verdict and return it."""
         return self._thread.wait_for(self._stream.final())
@@ -214,6 +228,12 @@ class SyncClient:
         """Verify a claim; use it in a ``with`` block."""
         stream = self._thread.call(lambda: self._client.verify(call))
         return SyncVerifyStream(stream, self._thread)
+
+    def create_challenge(
+        self, call_id: str, tenant: str, subject: str, kind: ChallengeKind = ChallengeKind.DIGITS
+    ) -> Challenge:
+        """Get words that the caller has to say in this call. Raises ChallengeLimitError."""
+        return self._thread.wait_for(self._client.create_challenge(call_id, tenant, subject, kind))
 
     def identify(self, call: IdentifyOptions) -> SyncIdentifyStream:
         """Rank the members of a group by likeness; use it in a ``with`` block."""

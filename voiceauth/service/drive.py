@@ -87,6 +87,15 @@ class Talk(ABC, Generic[Reply]):
     def news(self) -> Sequence[Reply]:
         """Return what there is to say now that something was heard."""
 
+    async def mark(self, message: Any) -> None:
+        """Take a message that only this RPC has; by default there is none."""
+        del message
+        raise StreamOrderError("A message of the stream is empty or not known.")
+
+    async def attend(self) -> None:
+        """Do what is due beside the spans, now that something was heard."""
+        return
+
     @abstractmethod
     async def conclude(self) -> Reply:
         """Record the outcome and return the final answer."""
@@ -188,7 +197,9 @@ class Drive(Generic[Reply]):
         elif kind == "open":
             raise StreamOrderError("A stream is opened once; its format cannot change.")
         else:
-            raise StreamOrderError("A message of the stream is empty or not known.")
+            await self._flush()
+            if not self._talk.done:
+                await self._talk.mark(message)
         return True
 
     async def _audio(self, data: bytes) -> None:  # (2)
@@ -231,6 +242,7 @@ class Drive(Generic[Reply]):
                 return
             await self._say(await self._talk.take(span))
         if not self._talk.done:
+            await self._talk.attend()
             await self._say(self._talk.news())
 
     @property

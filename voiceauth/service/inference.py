@@ -63,9 +63,9 @@ class Workers:
         future.add_done_callback(free)
         return await asyncio.wrap_future(future)
 
-    def close(self) -> None:
-        """Let running work end and drop what waits."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, *, wait: bool = True) -> None:
+        """Let running work end, waiting for it or not, and drop what waits."""
+        self._pool.shutdown(wait=wait, cancel_futures=True)
 
 
 class Inference:

@@ -12,6 +12,8 @@ from voiceauth.service.inference import VAULT_THREADS, Inference, Workers
 from voiceauth.usecases.engine import Engine
 
 _T = TypeVar("_T")
+RECOGNITION_THREADS = 2
+"""Answers to challenges are rare beside spans."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +28,7 @@ class Runtime:
     limits: ServerSettings
     inference: Inference
     vault: Workers
+    recognition: Workers
     gate: Gate
     aftercare: Aftercare
 
@@ -39,6 +42,9 @@ def start_runtime(engine: Engine, limits: ServerSettings) -> Runtime:
             engine.embedder, threads=limits.inference_threads, queue=limits.inference_queue
         ),
         vault=Workers("vault", threads=VAULT_THREADS, queue=limits.max_concurrent_requests),
+        recognition=Workers(
+            "recognition", threads=RECOGNITION_THREADS, queue=limits.inference_queue
+        ),
         gate=Gate(limits.max_concurrent_calls),
         aftercare=Aftercare(),
     )
@@ -48,6 +54,7 @@ def stop_runtime(runtime: Runtime) -> None:
     """End the threads."""
     runtime.inference.close()
     runtime.vault.close()
+    runtime.recognition.close(wait=False)  # a recogniser that hangs must not hold the server
 
 
 async def in_vault(runtime: Runtime, work: Callable[[], _T]) -> _T:

@@ -25,10 +25,19 @@ from voiceauth.errors import (
 from voiceauth.service.drive import Drive, Hearing, Talk, bind_call, recorded
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.service.logging import failure
+from voiceauth.service.recognition import recognised
 from voiceauth.service.runtime import Runtime, in_vault
-from voiceauth.types import AudioFormat, Evidence, Span, Verdict
+from voiceauth.types import AudioFormat, Evidence, Score, Span, Verdict
 from voiceauth.units import Seconds
-from voiceauth.usecases.identifiers import call_id, group_name, subject_id, tenant_id
+from voiceauth.usecases.answer_tap import Answer
+from voiceauth.usecases.challenges import asked_of, create_challenge
+from voiceauth.usecases.identifiers import (
+    call_id,
+    challenge_id,
+    group_name,
+    subject_id,
+    tenant_id,
+)
 from voiceauth.usecases.identify_caller import (
     DEFAULT_CANDIDATES,
     IdentificationRequest,
@@ -37,6 +46,7 @@ from voiceauth.usecases.identify_caller import (
 from voiceauth.usecases.verify_call import Claim, VerifyCall
 from voiceauth.v1 import verification_pb2, verification_pb2_grpc
 from voiceauth.wire.audio import format_from_wire
+from voiceauth.wire.challenge import challenge_kind_from_wire, challenge_to_wire
 from voiceauth.wire.evidence import evidence_to_wire, verdict_to_wire
 from voiceauth.wire.identification import ranking_to_wire
 
@@ -51,6 +61,7 @@ def noticeable(before: Evidence | None, now: Evidence) -> bool:
         or now.progress is not before.progress
         or now.score != before.score
         or now.reasons != before.reasons
+        or now.challenge != before.challenge
         or now.net_speech_seconds - before.net_speech_seconds >= NOTICEABLE_SECONDS
     )
 
@@ -104,6 +115,41 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
             return ()
         self._sent = evidence
         return (verification_pb2.VerifyResponse(evidence=evidence_to_wire(evidence)),)
+
+    async def mark(self, message: verification_pb2.VerifyRequest) -> None:
+        """Take the end of a challenge's prompt, or the client's own recognition of the answer."""
+        answering, kind = self._running.answering, message.WhichOneof("message")
+        if kind == "challenge_prompted":
+            challenge = challenge_id(message.challenge_prompted.challenge_id)
+            await in_vault(self._runtime, lambda: answering.prompted(challenge))
+        elif kind == "challenge_recognised":
+            heard = message.challenge_recognised
+            answering.recognised(challenge_id(heard.challenge_id), heard.text, heard.confidence)
+        else:
+            await super().mark(message)
+
+    async def attend(self) -> None:
+        """Judge and record the answer to a challenge, once it is complete."""
+        answering = self._running.answering
+        with engine_errors_only("the answer"):
+            answer = answering.due()
+        if answer is None:
+            return
+        heard, voice = await recognised(self._runtime, answer), await self._voice(answer)
+        with engine_errors_only("judging"):
+            evidence = answering.judge(answer, heard, voice)
+        await in_vault(self._runtime, lambda: answering.record(answer, evidence))
+
+    async def _voice(self, answer: Answer) -> Score | None:
+        """Compare the answer's span with the voiceprint; None if there is too little of it."""
+        if not len(answer.spoken):
+            return None
+        try:
+            embedding = await self._runtime.inference.embed(answer.spoken)
+        except TooShortError:
+            return None
+        with engine_errors_only("weighing"):
+            return self._running.score_answer(answer, embedding)
 
     async def conclude(self) -> verification_pb2.VerifyResponse:
         """Record and return the verdict."""
@@ -215,6 +261,18 @@ class VerificationServicer(verification_pb2_grpc.VerificationServiceServicer):
         """Compare a call with one claimed subject."""
         del request_iterator  # the driver reads from the context
         await Drive(VerifyTalk(self._runtime), context, self._runtime).run()
+
+    async def CreateChallenge(  # noqa: N802
+        self, request: verification_pb2.CreateChallengeRequest, context: Any
+    ) -> verification_pb2.Challenge:
+        """Give words that the caller has to say in this call."""
+        del context
+        asked = asked_of(request.tenant_id, request.call_id, request.subject_id)
+        kind = challenge_kind_from_wire(request.kind)
+        bind_call(self._runtime, asked.tenant, asked.call)
+        engine = self._runtime.engine
+        made = await in_vault(self._runtime, lambda: create_challenge(engine, asked, kind))
+        return challenge_to_wire(made)
 
     async def Identify(self, request_iterator: Any, context: Any) -> None:  # noqa: N802
         """Rank the members of a group."""

@@ -20,11 +20,13 @@ from voiceauth.decision.policy import Policy
 from voiceauth.errors import KeyServiceError, StorageError
 from voiceauth.gallery.flat import FaissGallery
 from voiceauth.keys.keyring import FileKeyring
+from voiceauth.liveness.challenge import ChallengeOptions
+from voiceauth.liveness.challenge_book import ChallengeBook
 from voiceauth.models.bundle import load_bundle
-from voiceauth.ports import Clock, Gallery, Random, Vault
+from voiceauth.ports import Clock, Gallery, Random, Recognizer, Vault
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.types import ModelHash, SubjectId, TenantId
-from voiceauth.usecases.engine import Engine, EnrolmentRules
+from voiceauth.usecases.engine import ChallengeDesk, Engine, EnrolmentRules
 from voiceauth.usecases.instruments import speech_options
 from voiceauth.vault.open import open_vault
 
@@ -76,7 +78,7 @@ def assemble(
             vault=vault,
             gallery=gallery,
             embedder=bundle.speaker,
-            scorer=CalibratedScorer(bundle.calibration, bundle.cohort),
+            scorer=CalibratedScorer(bundle.calibration, bundle.cohort, bundle.speaker.model),
             clock=clock,
             random=random,
             secret=keys.derive,
@@ -87,6 +89,7 @@ def assemble(
             decoys=tuple(bundle.cohort),
             models=bundle.cards,
             max_audio_seconds=settings.server.max_stream_seconds,
+            challenges=challenge_desk(settings, random),
         )
         _record_start(engine, held)  # (5)
     except BaseException:
@@ -129,6 +132,28 @@ def fill_gallery(vault: Vault, gallery: Gallery, model: ModelHash) -> int:
                         )
                 after = page[-1].subject
     return len(gallery)
+
+
+def challenge_desk(
+    settings: Settings, random: Random, recogniser: Recognizer | None = None
+) -> ChallengeDesk | None:
+    """Return what challenges need, None where they are switched off.
+
+    Args:
+        settings: of which ``challenge`` matters here.
+        random: of the words and ids.
+        recogniser: of the operator; without one only results of clients can be used.
+    """
+    chosen = settings.challenge.model_dump(exclude={"enabled", "accept_client_recognition"})
+    options = ChallengeOptions(**chosen)
+    if not settings.challenge.enabled:
+        return None
+    return ChallengeDesk(
+        book=ChallengeBook(options, random),
+        options=options,
+        recogniser=recogniser,
+        accept_client_recognition=settings.challenge.accept_client_recognition,
+    )
 
 
 def _policies(settings: Settings) -> dict[str, Policy]:

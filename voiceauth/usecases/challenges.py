@@ -37,11 +37,17 @@ from voiceauth.types import (
 from voiceauth.units import Seconds
 from voiceauth.usecases.answer_tap import Answer, AnswerTap
 from voiceauth.usecases.engine import ChallengeDesk, Engine
+from voiceauth.usecases.identifiers import call_id, subject_id, tenant_id
 from voiceauth.usecases.records import challenge_body
 
 _CONTEXT_SECONDS: Seconds = 1.6
 """Audio before the prompt's end that is kept, so that the noise floor is known at once."""
 _MOST_TEXT = 200
+
+
+def asked_of(tenant: str, call: str, subject: str) -> Asked:
+    """Check the names that a challenge is bound to. Raises InputError."""
+    return Asked(tenant_id(tenant), call_id(call), subject_id(subject))
 
 
 def create_challenge(engine: Engine, asked: Asked, kind: ChallengeKind) -> Challenge:

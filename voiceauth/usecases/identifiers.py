@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from voiceauth.errors import InputError
-from voiceauth.types import CallId, GroupName, SubjectId, TenantId
+from voiceauth.types import CallId, ChallengeId, GroupName, SubjectId, TenantId
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._:@+\-]{1,128}\Z")
 MAX_GROUPS = 32
@@ -24,6 +24,11 @@ def subject_id(text: str) -> SubjectId:
 def call_id(text: str) -> CallId:
     """Check a call id. Raises InputError like ``tenant_id``."""
     return CallId(_checked(text, "call_id"))
+
+
+def challenge_id(text: str) -> ChallengeId:
+    """Check a challenge id. Raises InputError like ``tenant_id``."""
+    return ChallengeId(_checked(text, "challenge_id"))
 
 
 def group_name(text: str) -> GroupName:

@@ -30,32 +30,34 @@ class _WireEnum(Protocol):
         """Return the number of a name."""
 
 
-def _table(kind: type[_E], wire: _WireEnum, prefix: str) -> Mapping[_E, Any]:
+def table(kind: type[_E], wire: _WireEnum, prefix: str) -> Mapping[_E, Any]:
+    """Return the contract's number of each value."""
     return {member: wire.Value(f"{prefix}_{member.name}") for member in kind}
 
 
-_DECISIONS = _table(Decision, evidence_pb2.Decision, "DECISION")
-_PROGRESS = _table(Progress, evidence_pb2.Progress, "PROGRESS")
-_REASONS = _table(Reason, evidence_pb2.Reason, "REASON")
-_LIVENESS = _table(LivenessState, evidence_pb2.LivenessState, "LIVENESS_STATE")
-_BANDWIDTHS = _table(Bandwidth, audio_pb2.Bandwidth, "BANDWIDTH")
-_ENCODINGS = _table(Encoding, audio_pb2.Encoding, "ENCODING")
-_OUTCOMES = _table(EnrolmentOutcome, enrolment_pb2.EnrolOutcome, "ENROL_OUTCOME")
-_STATES = _table(SubjectState, subjects_pb2.SubjectState, "SUBJECT_STATE")
+_DECISIONS = table(Decision, evidence_pb2.Decision, "DECISION")
+_PROGRESS = table(Progress, evidence_pb2.Progress, "PROGRESS")
+_REASONS = table(Reason, evidence_pb2.Reason, "REASON")
+_LIVENESS = table(LivenessState, evidence_pb2.LivenessState, "LIVENESS_STATE")
+_BANDWIDTHS = table(Bandwidth, audio_pb2.Bandwidth, "BANDWIDTH")
+_ENCODINGS = table(Encoding, audio_pb2.Encoding, "ENCODING")
+_OUTCOMES = table(EnrolmentOutcome, enrolment_pb2.EnrolOutcome, "ENROL_OUTCOME")
+_STATES = table(SubjectState, subjects_pb2.SubjectState, "SUBJECT_STATE")
 
 
-def _reverse(table: Mapping[_E, Any]) -> Mapping[int, _E]:
-    return {int(number): member for member, number in table.items()}
+def reversed_table(numbers: Mapping[_E, Any]) -> Mapping[int, _E]:
+    """Return the value of each number."""
+    return {int(number): member for member, number in numbers.items()}
 
 
-_DECISIONS_BACK = _reverse(_DECISIONS)
-_PROGRESS_BACK = _reverse(_PROGRESS)
-_REASONS_BACK = _reverse(_REASONS)
-_LIVENESS_BACK = _reverse(_LIVENESS)
-_BANDWIDTHS_BACK = _reverse(_BANDWIDTHS)
-_ENCODINGS_BACK = _reverse(_ENCODINGS)
-_OUTCOMES_BACK = _reverse(_OUTCOMES)
-_STATES_BACK = _reverse(_STATES)
+_DECISIONS_BACK = reversed_table(_DECISIONS)
+_PROGRESS_BACK = reversed_table(_PROGRESS)
+_REASONS_BACK = reversed_table(_REASONS)
+_LIVENESS_BACK = reversed_table(_LIVENESS)
+_BANDWIDTHS_BACK = reversed_table(_BANDWIDTHS)
+_ENCODINGS_BACK = reversed_table(_ENCODINGS)
+_OUTCOMES_BACK = reversed_table(_OUTCOMES)
+_STATES_BACK = reversed_table(_STATES)
 
 
 def decision_to_wire(decision: Decision) -> "evidence_pb2.Decision.ValueType":

@@ -17,6 +17,7 @@ from voiceauth.types import (
     Verdict,
 )
 from voiceauth.v1 import evidence_pb2
+from voiceauth.wire.challenge import challenge_evidence_from_wire, challenge_evidence_to_wire
 from voiceauth.wire.enums import (
     bandwidth_from_wire,
     bandwidth_to_wire,
@@ -123,6 +124,9 @@ def evidence_to_wire(evidence: Evidence) -> evidence_pb2.Evidence:
         quality=None if evidence.quality is None else quality_to_wire(evidence.quality),
         liveness=liveness_to_wire(evidence.liveness),
         reasons=reasons_to_wire(evidence.reasons),
+        challenge=None
+        if evidence.challenge is None
+        else challenge_evidence_to_wire(evidence.challenge),
     )
 
 
@@ -137,6 +141,9 @@ def evidence_from_wire(message: evidence_pb2.Evidence) -> Evidence:
         quality=quality_from_wire(message.quality) if message.HasField("quality") else None,
         liveness=liveness_from_wire(message.liveness),
         reasons=reasons_from_wire(message.reasons),
+        challenge=challenge_evidence_from_wire(message.challenge)
+        if message.HasField("challenge")
+        else None,
     )
 
 
