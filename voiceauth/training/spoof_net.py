@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The spoof detector: an 8 kHz waveform in, one logit out; positive means synthetic.
+
+The front end is part of the network. It shows the network the log spectrum from 94 to 3,560 Hz in
+steps of 31 Hz, with its mean over the span taken away: what a line or a microphone adds is the
+same in every frame and disappears, what a synthesiser leaves in the fine structure stays. The edges
+of the telephone band are left out, since codecs differ there and voices do not.
+
+The body is a small residual network over time and frequency and a pooling that looks at mean and
+deviation. There is no recurrence and no attention over time: cost grows with new speech only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from voiceauth.units import Hertz
+
+RATE_HZ: Hertz = 8000
+HIDDEN_BINS = 18
+HIDDEN_FRAMES = 0.12
+"""Most bins, and largest share of the frames, that training hides from a row."""
+
+
+@dataclass(frozen=True)
+class SpoofShape:
+    """Sizes of the network.
+
+    Args:
+        window: samples of one frame (32 ms).
+        hop: samples between frames (10 ms).
+        first_bin: lowest bin in use; bins are rate / window apart.
+        bins: how many; divisible by 16.
+        widths: channels of the four stages.
+        hidden: width of the frames that are pooled.
+        floor: power of a bin below which nothing is told apart; the span has unit power.
+    """
+
+    window: int = 256
+    hop: int = 80
+    first_bin: int = 3
+    bins: int = 112
+    widths: tuple[int, int, int, int] = (16, 32, 32, 64)
+    hidden: int = 96
+    floor: float = 1e-2
+
+
+class SpectrumFrontEnd(nn.Module):
+    """Log spectra of a level-normalised span, mean over the span removed; nothing is trained."""
+
+    dft: Tensor
+
+    def __init__(self, shape: SpoofShape) -> None:
+        super().__init__()
+        self.hop, self.bins, self.floor = shape.hop, shape.bins, shape.floor
+        self.register_buffer("dft", torch.from_numpy(_kernels(shape)), persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Turn waveforms [batch, samples] into features [batch, 1, bins, frames]."""
+        centred = waveform - waveform.mean(dim=1, keepdim=True)
+        power = centred.pow(2).mean(dim=1, keepdim=True)
+        level = centred * torch.rsqrt(power + 1e-9)
+        parts = nn.functional.conv1d(level.unsqueeze(1), self.dft, stride=self.hop)
+        real, imaginary = parts[:, : self.bins], parts[:, self.bins :]
+        logarithm = torch.log(real * real + imaginary * imaginary + self.floor)
+        return (logarithm - logarithm.mean(dim=2, keepdim=True)).unsqueeze(1) * 0.4
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions beside the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *convolution(width, width, (1, 1)),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Keep the shape [batch, width, bins, frames]."""
+        return torch.relu(maps + self.body(maps))
+
+
+class SpoofNet(nn.Module):
+    """8 kHz waveforms [batch, samples] in [-1, 1] to logits [batch]; positive is synthetic."""
+
+    def __init__(self, shape: SpoofShape | None = None) -> None:
+        super().__init__()
+        self.shape = shape or SpoofShape()
+        first, second, third, fourth = self.shape.widths
+        self.front_end = SpectrumFrontEnd(self.shape)
+        self.maps = nn.Sequential(
+            nn.Conv2d(1, first, 5, stride=(2, 2), padding=2, bias=False),
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+            *convolution(first, second, (2, 1)),
+            *convolution(second, third, (1, 2)),
+            Residual(third),
+            *convolution(third, fourth, (2, 1)),
+            *convolution(fourth, fourth, (2, 1)),
+        )
+        self.squeeze = nn.Sequential(
+            nn.Conv1d(fourth * self.shape.bins // 16, self.shape.hidden, 1, bias=False),
+            nn.BatchNorm1d(self.shape.hidden),
+            nn.ReLU(),
+            nn.Conv1d(self.shape.hidden, self.shape.hidden, 3, padding=1, bias=False),
+            nn.BatchNorm1d(self.shape.hidden),
+            nn.ReLU(),
+        )
+        self.drop = nn.Dropout(0.3)
+        self.answer = nn.Linear(2 * self.shape.hidden, 1)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Judge; needs at least 0.3 s of samples."""
+        frames: Tensor = self.front_end(waveform)
+        if self.training:
+            frames = hide(frames)
+        maps = self.maps(frames)
+        return self.judge(self.squeeze(maps.flatten(1, 2)))
+
+    def judge(self, frames: Tensor) -> Tensor:
+        """Pool frames [batch, hidden, frames] and answer."""
+        mean = frames.mean(dim=2)
+        variance = (frames - mean.unsqueeze(2)).pow(2).mean(dim=2)
+        pooled = torch.cat([mean, torch.sqrt(variance + 1e-4)], dim=1)
+        logits: Tensor = self.answer(self.drop(pooled)).squeeze(1)
+        return logits
+
+
+def convolution(width: int, to: int, stride: tuple[int, int]) -> tuple[nn.Module, ...]:
+    """A 3 x 3 convolution with its norm and rectifier."""
+    return (
+        nn.Conv2d(width, to, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(to),
+        nn.ReLU(),
+    )
+
+
+def hide(frames: Tensor) -> Tensor:
+    """Set a stretch of bins and one of frames to the mean, in half of the rows each.
+
+    Args:
+        frames: [batch, 1, bins, frames], mean removed.
+
+    Source:
+        Park et al. 2019, "SpecAugment".
+    """
+    batch, _, bins, length = frames.shape
+    hidden = _stretches(frames, batch, bins, HIDDEN_BINS)[:, None, :, None]
+    time = _stretches(frames, batch, length, round(HIDDEN_FRAMES * length))[:, None, None, :]
+    return frames.masked_fill(hidden | time, 0.0)
+
+
+def _stretches(like: Tensor, batch: int, length: int, longest: int) -> Tensor:
+    """Mark one random stretch in about half of the rows, bool [batch, length]."""
+    where = like.device
+    size = torch.randint(0, longest + 1, (batch, 1), device=where)
+    size = size * (torch.rand(batch, 1, device=where) < 0.5)
+    start = (torch.rand(batch, 1, device=where) * (length - size)).long()
+    place = torch.arange(length, device=where)[None]
+    return (place >= start) & (place < start + size)
+
+
+def _kernels(shape: SpoofShape) -> NDArray[np.float32]:
+    """Hamming-windowed DFT of the bins in use, as kernels of shape (2 * bins, 1, window)."""
+    time = np.arange(shape.window)
+    bins = np.arange(shape.first_bin, shape.first_bin + shape.bins)
+    angle = 2.0 * np.pi * np.outer(bins, time) / shape.window
+    kernels = np.concatenate([np.cos(angle), -np.sin(angle)]) * np.hamming(shape.window)
+    # Unit-power white noise then has a power of one in every bin.
+    kernels /= np.sqrt(np.sum(np.hamming(shape.window) ** 2))
+    return kernels[:, None, :].astype(np.float32)
