@@ -63,6 +63,7 @@ class ChallengeOptions:
         early_seconds: an answer may begin this much before the end of the prompt: eagerness, and
             the gateway's clock.
         tail_seconds: older sound, such as an echo of the prompt, may last this long after it.
+        word_gap_seconds: sound on both sides of a shorter gap began together.
         end_silence_seconds: an answer is over after so much silence.
         least_speech_seconds: less speech than this is a cough, not an answer.
         most_answer_seconds: longer answers are judged by their beginning.
@@ -81,6 +82,7 @@ class ChallengeOptions:
     start_within_seconds: Seconds = 5.0
     early_seconds: Seconds = 0.25
     tail_seconds: Seconds = 0.5
+    word_gap_seconds: Seconds = 0.15
     end_silence_seconds: Seconds = 1.2
     least_speech_seconds: Seconds = 0.6
     most_answer_seconds: Seconds = 12.0
@@ -162,7 +164,7 @@ def find_answer(
     """
     runs = _runs(speech)
     early = mark - _frames(options.early_seconds)
-    for start, stop in runs:
+    for start, stop in _joined(runs, _frames(options.word_gap_seconds)):
         if start < early and stop > mark + _frames(options.tail_seconds):
             return AnswerTiming(AnswerState.TOO_EARLY, start, stop, (start - mark) * FRAME_SECONDS)
     heard = len(speech)
