@@ -60,6 +60,11 @@ def test_everything_that_ships_is_written_and_fits(places: Places) -> None:
     with torch.inference_mode():
         again = student(torch.from_numpy(wave)[None])[0].numpy()
     assert float(speaker.embed(wave) @ again) > 0.999
+    assert record["channels"] == 256
+    int8 = places.models / f"{NAME}-int8.onnx"
+    assert int8.exists() == ("refused" not in record["int8"])
+    if int8.exists():
+        assert OnnxSpeaker.of_file(int8).notes["form_of"] == speaker.model
     card = (places.models / f"{NAME}.md").read_text()
     assert speaker.model in card
     stored = (places.models / f"{NAME}.json").read_text()

@@ -14,7 +14,7 @@ from voiceauth.errors import IntegrityError
 from voiceauth.models.locate import default_model_directory
 from voiceauth.models.manifest import ModelEntry, read_manifest, read_verified
 from voiceauth.models.session import SessionChoices
-from voiceauth.models.speaker import OnnxSpeaker
+from voiceauth.models.speaker import OnnxSpeaker, Precision
 from voiceauth.types import ModelCard
 
 COHORT_ARRAY = "embeddings"
@@ -44,6 +44,7 @@ def load_bundle(
     name: str | None = None,
     *,
     device: Literal["cpu", "cuda"] = "cpu",
+    precision: Precision = "fp32",
 ) -> ModelBundle:
     """Load a speaker model with everything that belongs to it.
 
@@ -51,23 +52,27 @@ def load_bundle(
         directory: holds ``manifest.json``; None means the packaged models.
         name: of the model in the manifest; None means its default.
         device: where the model runs.
+        precision: which form of the model; both have one calibration and one cohort.
 
     Raises:
-        SettingsError: no models, a manifest that cannot be used, or an unknown name.
+        SettingsError: no models, a manifest that cannot be used, or an unknown name, or
+            no int8 form.
         ModelHashMismatchError: a file differs from the manifest.
         IntegrityError: a file has the stated hash and is unusable all the same.
         MissingExtraError: CUDA was asked for and its runtime is not installed.
     """
     manifest = read_manifest(directory or default_model_directory())
     entry = manifest.entry(name)
-    speaker = OnnxSpeaker.of_entry(manifest.directory, entry, SessionChoices(device=device))
+    speaker = OnnxSpeaker.of_entry(
+        manifest.directory, entry, SessionChoices(device=device), precision
+    )
     tables = read_verified(manifest.directory, entry.calibration.file, entry.calibration.sha256)
     cohort = read_verified(manifest.directory, entry.cohort.file, entry.cohort.sha256)
     return ModelBundle(
         speaker=speaker,
         calibration=_text(tables),
         cohort=read_cohort(cohort, entry.dimension),
-        cards=(_card(entry),),
+        cards=(_card(entry, precision),),
     )
 
 
@@ -115,10 +120,10 @@ def _text(content: bytes) -> str:
         raise IntegrityError("The calibration file is not text.", detail=str(error)) from error
 
 
-def _card(entry: ModelEntry) -> ModelCard:
+def _card(entry: ModelEntry, precision: Precision) -> ModelCard:
     return ModelCard(
         role=entry.role,
-        name=entry.name,
+        name=entry.name if precision == "fp32" else f"{entry.name}-{precision}",
         sha256=entry.sha256,
         licence=entry.licence,
         rate_hz=entry.sample_rate_hz,

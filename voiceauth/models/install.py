@@ -6,12 +6,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from voiceauth.errors import SettingsError
+from voiceauth.errors import IntegrityError, SettingsError
+from voiceauth.models.forms import COSINE_NOTE, ERROR_NOTE, FORM_NOTE
 from voiceauth.models.manifest import (
     FORMAT,
     MANIFEST_FILE,
     SPEAKER_ROLE,
     CompanionFile,
+    Int8Form,
     ModelEntry,
     read_manifest,
 )
@@ -23,7 +25,8 @@ def install(directory: Path, name: str, *, licence: str) -> ModelEntry:
     """Enter a model, replacing an entry of the same name, and make it the default.
 
     The files ``NAME.onnx``, ``NAME-calibration.json``, ``NAME-cohort.npz`` and ``NAME.md`` must lie
-    in the directory. The manifest is replaced as a whole: a reader sees the old one or the new one.
+    in the directory; ``NAME-int8.onnx`` is entered with them if it is a form of ``NAME.onnx``. The
+    manifest is replaced as a whole: a reader sees the old one or the new one.
 
     Args:
         directory: of the models.
@@ -51,6 +54,7 @@ def install(directory: Path, name: str, *, licence: str) -> ModelEntry:
         card=f"{name}.md",
         calibration=_companion(directory, f"{name}-calibration.json", speaker.model),
         cohort=_companion(directory, f"{name}-cohort.npz", speaker.model),
+        int8=_int8(directory, f"{name}-int8.onnx", speaker.model),
     )
     others: tuple[ModelEntry, ...] = ()
     if (directory / MANIFEST_FILE).exists():
@@ -65,6 +69,20 @@ def install(directory: Path, name: str, *, licence: str) -> ModelEntry:
     temporary.replace(directory / MANIFEST_FILE)
     read_manifest(directory)
     return entry
+
+
+def _int8(directory: Path, file: str, model: ModelHash) -> Int8Form | None:
+    """Read what the int8 file says of itself; one that was made from another model is left out."""
+    if not (directory / file).exists():
+        return None
+    speaker = OnnxSpeaker.of_file(directory / file)
+    if speaker.notes.get(FORM_NOTE) != model:
+        return None
+    try:
+        least, difference = (float(speaker.notes[note]) for note in (COSINE_NOTE, ERROR_NOTE))
+    except (KeyError, ValueError) as error:
+        raise IntegrityError(f"{file} does not say how it was measured.") from error
+    return Int8Form(file, speaker.model, least, difference)
 
 
 def _companion(directory: Path, file: str, model: ModelHash) -> CompanionFile:

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voiceauth.errors import ModelHashMismatchError, SettingsError
+from voiceauth.models.forms import LEAST_COSINE, MOST_ERROR_DIFFERENCE
 from voiceauth.types import ModelHash
-from voiceauth.units import Hertz
+from voiceauth.units import Cosine, Hertz, Rate
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
 SPEAKER_ROLE = "speaker"
+_OPTIONAL = frozenset({"int8"})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -39,6 +41,23 @@ class CompanionFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Int8Form:
+    """An int8 file that may stand in for a model's fp32 file; see ``forms``.
+
+    Attributes:
+        file: name inside the model directory.
+        sha256: of the file, lower-case hex.
+        least_cosine: between both forms, over held-out utterances.
+        error_difference: of the equal error rates, largest of all conditions, 0 to 1.
+    """
+
+    file: str
+    sha256: str
+    least_cosine: Cosine
+    error_difference: Rate
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEntry:
     """One model of the manifest.
 
@@ -54,6 +73,7 @@ class ModelEntry:
         card: file name of its model card, for people.
         calibration: tables that turn its scores into error rates.
         cohort: embeddings of other people, for score normalisation and decoys.
+        int8: its faster form, if there is one.
     """
 
     name: str
@@ -67,6 +87,7 @@ class ModelEntry:
     card: str
     calibration: CompanionFile
     cohort: CompanionFile
+    int8: Int8Form | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +167,12 @@ def read_verified(directory: Path, file: str, sha256: str) -> bytes:
 class _Fields:
     """Strict access to one JSON object: exactly the expected names, each of the expected type."""
 
-    def __init__(self, content: object, place: str, names: set[str]) -> None:
+    def __init__(
+        self, content: object, place: str, names: set[str], optional: frozenset[str] = frozenset()
+    ) -> None:
         if not isinstance(content, Mapping):
             raise SettingsError(f"Model manifest: {place} is not an object.")
-        wrong = names.symmetric_difference(content)
+        wrong = names.symmetric_difference(set(content) - optional)
         if wrong:
             state = "lacks" if min(wrong) in names else "has the unknown field"
             raise SettingsError(f"Model manifest: {place} {state} {min(wrong)!r}.")
@@ -168,6 +191,12 @@ class _Fields:
             raise SettingsError(f"Model manifest: {self._place}: {name} is not a positive integer.")
         return value
 
+    def fraction(self, name: str) -> float:
+        value = self._content[name]
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise SettingsError(f"Model manifest: {self._place}: {name} is not within 0 and 1.")
+        return float(value)
+
     def array(self, name: str) -> list[object]:
         value = self._content[name]
         if not isinstance(value, list) or not value:
@@ -175,11 +204,12 @@ class _Fields:
         return value
 
     def part(self, name: str) -> object:
-        return self._content[name]
+        return self._content.get(name)
 
 
 def _entry(content: object) -> ModelEntry:
-    fields = _Fields(content, "model", set(ModelEntry.__dataclass_fields__))
+    names = set(ModelEntry.__dataclass_fields__)
+    fields = _Fields(content, "model", names - _OPTIONAL, _OPTIONAL)
     name = fields.text("name")
     if fields.text("role") != SPEAKER_ROLE:
         raise SettingsError(f"Model manifest: {name} has a role that this version does not know.")
@@ -196,7 +226,23 @@ def _entry(content: object) -> ModelEntry:
         card=fields.text("card", _FILE_NAME),
         calibration=_companion(fields.part("calibration"), f"{name}: calibration", sha256),
         cohort=_companion(fields.part("cohort"), f"{name}: cohort", sha256),
+        int8=_int8(fields.part("int8"), f"{name}: int8"),
     )
+
+
+def _int8(content: object, place: str) -> Int8Form | None:
+    if content is None:
+        return None
+    fields = _Fields(content, place, set(Int8Form.__dataclass_fields__))
+    form = Int8Form(
+        file=fields.text("file", _FILE_NAME),
+        sha256=fields.text("sha256", _SHA256),
+        least_cosine=fields.fraction("least_cosine"),
+        error_difference=fields.fraction("error_difference"),
+    )
+    if form.least_cosine < LEAST_COSINE or form.error_difference > MOST_ERROR_DIFFERENCE:
+        raise SettingsError(f"Model manifest: {place} differs too much from the fp32 file.")
+    return form
 
 
 def _companion(content: object, place: str, model: ModelHash) -> CompanionFile:

@@ -4,7 +4,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,13 @@ from voiceauth.errors import (
     SettingsError,
     TooShortError,
 )
+from voiceauth.models.forms import FORM_NOTE
 from voiceauth.models.manifest import ModelEntry, read_verified
 from voiceauth.models.session import Session, SessionChoices
 from voiceauth.types import Embedding, ModelHash, Samples
 from voiceauth.units import Hertz, Seconds
+
+Precision = Literal["fp32", "int8"]
 
 RATE_NOTE = "sample_rate"
 """Metadata key under which a model file states its sampling rate."""
@@ -70,14 +73,35 @@ class OnnxSpeaker:
 
     @classmethod
     def of_entry(
-        cls, directory: Path, entry: ModelEntry, choices: SessionChoices | None = None
+        cls,
+        directory: Path,
+        entry: ModelEntry,
+        choices: SessionChoices | None = None,
+        precision: Precision = "fp32",
     ) -> Self:
-        """Load a model of a manifest. Raises as ``read_verified``, ``Session`` and the class."""
-        content = read_verified(directory, entry.file, entry.sha256)
+        """Load a model of a manifest.
+
+        Both forms carry the hash of the fp32 file: they are one model, and take each other's
+        voiceprints.
+
+        Raises:
+            SettingsError: the model has no int8 form, or that form is asked for off the processor.
+            ModelHashMismatchError: the int8 file was made from another model.
+            IntegrityError, ModelOutputError: as ``read_verified``, ``Session`` and the class.
+        """
         shape = SpeakerShape(
             entry.sha256, entry.sample_rate_hz, entry.dimension, entry.least_samples
         )
-        return cls(Session(content, choices), shape)
+        if precision == "fp32":
+            return cls(Session(read_verified(directory, entry.file, entry.sha256), choices), shape)
+        if entry.int8 is None:
+            raise SettingsError(f"The model {entry.name!r} has no int8 form.")
+        if choices is not None and choices.device != "cpu":
+            raise SettingsError("An int8 model runs on the processor: set models.device to cpu.")
+        session = Session(read_verified(directory, entry.int8.file, entry.int8.sha256), choices)
+        if session.notes.get(FORM_NOTE) != entry.sha256:
+            raise ModelHashMismatchError(detail=f"{entry.int8.file} is no form of {entry.file}")
+        return cls(session, shape)
 
     @classmethod
     def of_file(cls, path: Path, choices: SessionChoices | None = None) -> Self:
@@ -106,8 +130,13 @@ class OnnxSpeaker:
         return cls(session, shape)
 
     @property
+    def notes(self) -> dict[str, str]:
+        """The metadata that the model file carries."""
+        return self._session.notes
+
+    @property
     def model(self) -> ModelHash:
-        """SHA-256 of the model file."""
+        """SHA-256 of the model file, of its fp32 form where it has several."""
         return self._shape.model
 
     @property

@@ -92,7 +92,8 @@ def export(
     from voiceauth.training.export import export as write  # noqa: PLC0415 - torch is heavy
     from voiceauth.training.student import Student  # noqa: PLC0415 - torch is heavy
 
-    student = Student()
+    record = out / "run.json"
+    student = Student(shape_of(json.loads(record.read_text()) if record.exists() else {}))
     load_student(weights or out / "last.pt", student)
     typer.echo(f"{to}: parity cosine {write(student, to):.6f}")
 
@@ -105,12 +106,31 @@ def publish(
     cache: Cache = None,
 ) -> None:
     """Export the last checkpoint, measure it on dev and test, write cohort, weights and card."""
+    from voiceauth.training.publish import shape_of  # noqa: PLC0415 - torch is heavy
     from voiceauth.training.publish import Places  # noqa: PLC0415 - torch is heavy
     from voiceauth.training.publish import publish as run  # noqa: PLC0415 - torch is heavy
 
     record = run(Places(data, cache or out / "cache", out, models))
     typer.echo(f"{record['name']} {record['sha256']}")
     typer.echo(f"dev {record['dev_eer']}")
+
+@app.command()
+def quantise(
+    model: Annotated[Path, typer.Option("--model", help="fp32 ONNX file of `train export`.")],
+    to: Annotated[Path, typer.Option("--to", help="int8 ONNX file to write.")],
+    data: Data,
+    cache: Annotated[Path, typer.Option("--cache", help="Decoded audio.")],
+) -> None:
+    """Write the int8 form of a model, calibrated on train speech and checked on dev speakers."""
+    from voiceauth.training.corpus import load_corpus  # noqa: PLC0415 - soundfile is an extra
+    from voiceauth.training.evaluation import prepare  # noqa: PLC0415 - torch is heavy
+    from voiceauth.training.publish import SET  # noqa: PLC0415 - torch is heavy
+    from voiceauth.training.quantise import quantise as run  # noqa: PLC0415 - onnx is heavy
+
+    train = load_corpus(data, cache, "speech", "train")
+    found = run(model, to, train, prepare(load_corpus(data, cache, "speech", "dev", SET)))
+    typer.echo(json.dumps(dataclasses.asdict(found), indent=1))
+
 
 
 @app.command()

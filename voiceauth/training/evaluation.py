@@ -101,10 +101,21 @@ def evaluate(embed: Embed, held_out: HeldOut) -> ErrorRates:
     """Error rates of one model in the three conditions."""
     source = np.stack([embed(waveform) for waveform in held_out.source])
     called = np.stack([embed(waveform) for waveform in held_out.called])
+    return error_rates(held_out.speaker, source, called)
+
+
+def error_rates(speaker: tuple[str, ...], source: FloatArray, called: FloatArray) -> ErrorRates:
+    """Error rates of embeddings; each speaker's first utterances enrol.
+
+    Args:
+        speaker: name by utterance.
+        source: embeddings of the source, shape (utterances, dimension).
+        called: embeddings of the calls, same shape.
+    """
     return ErrorRates(
-        wideband=_rate(held_out.speaker, source, source),
-        telephone=_rate(held_out.speaker, called, called),
-        crossed=_rate(held_out.speaker, source, called),
+        wideband=_rate(speaker, source, source),
+        telephone=_rate(speaker, called, called),
+        crossed=_rate(speaker, source, called),
     )
 
 

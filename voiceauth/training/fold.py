@@ -36,7 +36,7 @@ def fold(student: Student) -> nn.Module:
     Args:
         student: in evaluation mode; it is not changed.
     """
-    return Folded(heard(student.front_end), student.network)
+    return Folded(heard(student.front_end), student.network, getattr(student, "stem", None))
 
 
 def heard(front_end: FrontEnd) -> FrontEnd:
@@ -56,11 +56,17 @@ class Folded(nn.Module):
         front_end: waveforms [batch, samples] to features [batch, bands, frames].
         network: speechbrain's ECAPA-TDNN in evaluation mode, its wrappers replaced by plain layers
             and its pooling by ``AttentivePooling``.
+        stem: second view of the features, added before the first ReLU; None where there is none.
     """
 
-    def __init__(self, front_end: nn.Module, network: Any) -> None:
+    def __init__(self, front_end: nn.Module, network: Any, stem: Any = None) -> None:
         super().__init__()
         self.front_end = front_end
+        self.stem = copy.deepcopy(stem)
+        if self.stem is not None:
+            # Its own norms follow convolutions directly: the exporter folds those by itself.
+            scale, _ = _affine(network.blocks[0].norm)
+            self.stem.out.weight.data.mul_(scale.abs()[:, None, None].float())
         self.first = _Rectified(network.blocks[0])
         shift = self.first.shift
         shifts, layers = [], []
@@ -76,7 +82,9 @@ class Folded(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Embed."""
-        frames = self.first(self.front_end(waveform).unsqueeze(2))
+        features = self.front_end(waveform)
+        beside = None if self.stem is None else self.stem(features).unsqueeze(2)
+        frames = self.first(features.unsqueeze(2), beside)
         outputs = []
         for layer in self.layers:
             frames = layer(frames)
@@ -103,9 +111,10 @@ class _Rectified(nn.Module):
         self.register_buffer("signs", _signs(scale))
         self.register_buffer("shift", shift, persistent=False)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Give the block's output less its shift."""
-        rectified: Tensor = torch.relu(self.conv(frames))
+    def forward(self, frames: Tensor, beside: Tensor | None = None) -> Tensor:
+        """Give the block's output less its shift; ``beside`` is added before the ReLU."""
+        response = self.conv(frames)
+        rectified = torch.relu(response if beside is None else response + beside)
         # A negative scale turns what ReLU left; training hardly ever ends in one.
         return rectified if self.signs is None else rectified * self.signs
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the last checkpoint to the files that ship: graph, cohort, weights, figures and card.
+"""From the last checkpoint to the files that ship: graphs, cohort, weights, figures and card.
 
 The figures are those of the exported graph, run by the engine's own loader, not of the torch model.
 """
@@ -10,15 +10,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from voiceauth.errors import ModelOutputError
 from voiceauth.models.bundle import write_cohort
 from voiceauth.models.speaker import OnnxSpeaker
 from voiceauth.training.card import write_card
 from voiceauth.training.checkpoint import load_student, save_weights
 from voiceauth.training.cohort import build_cohort
-from voiceauth.training.corpus import load_corpus
+from voiceauth.training.corpus import Corpus, load_corpus
 from voiceauth.training.evaluation import evaluate, prepare
 from voiceauth.training.export import export
-from voiceauth.training.student import Student
+from voiceauth.training.quantise import quantise
+from voiceauth.training.student import Student, StudentShape
 from voiceauth.training.trials import figures
 
 NAME = "voiceauth-ecapa256-8k"
@@ -53,7 +55,8 @@ def publish(places: Places) -> dict[str, Any]:
     Raises:
         ModelOutputError: the exported graph does not reproduce the student.
     """
-    student = Student()
+    run = json.loads((places.run / "run.json").read_text())
+    student = Student(shape_of(run))
     load_student(places.run / "last.pt", student)
     places.models.mkdir(parents=True, exist_ok=True)
     graph = places.models / f"{NAME}.onnx"
@@ -64,16 +67,35 @@ def publish(places: Places) -> dict[str, Any]:
     write_cohort(places.models / f"{NAME}-cohort.npz", build_cohort(speaker.embed, train))
     record = {
         "name": NAME,
+        "channels": student.shape.channels,
+        "weights": sum(one.numel() for one in student.parameters()),
         "sha256": str(speaker.model),
         "cohort_sha256": _digest(places.models / f"{NAME}-cohort.npz"),
         "parity_cosine": cosine,
         "people": len(train.speakers()),
-        "run": json.loads((places.run / "run.json").read_text()),
+        "run": run,
+        "int8": _int8(graph, places, train),
         **measure(speaker, places),
     }
     (places.models / f"{NAME}.json").write_text(json.dumps(record, indent=1) + "\n")
     write_card(places.models / f"{NAME}.md", record)
     return record
+
+
+def shape_of(run: dict[str, Any]) -> StudentShape:
+    """Shape of a run's network, from its record; the usual one where the record has none."""
+    return StudentShape(**run.get("plan", {}).get("shape", {}))
+
+
+def _int8(graph: Path, places: Places, train: Corpus) -> dict[str, Any]:
+    """Write ``NAME-int8.onnx``; without a form that agrees there is none, and an old one goes."""
+    target = graph.with_name(f"{graph.stem}-int8.onnx")
+    target.unlink(missing_ok=True)
+    development = load_corpus(places.data, places.cache, "speech", "dev", SET)
+    try:
+        return asdict(quantise(graph, target, train, prepare(development)))
+    except ModelOutputError as error:
+        return {"refused": str(error)}
 
 
 def measure(speaker: OnnxSpeaker, places: Places) -> dict[str, Any]:

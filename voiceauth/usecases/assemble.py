@@ -66,7 +66,10 @@ def assemble(
     clock, random = clock or SystemClock(), random or SystemRandom()
     keys = open_keys(settings, clock=clock, random=random)  # (1)
     bundle = load_bundle(  # (2)
-        settings.models.directory, settings.models.speaker, device=settings.models.device
+        settings.models.directory,
+        settings.models.speaker,
+        device=settings.models.device,
+        precision=settings.models.precision,
     )
     vault = open_vault(  # (3)
         settings.storage.data_dir / VAULT_FILE, keys, clock=clock, random=random

@@ -52,6 +52,8 @@ def verify_models(settings: Settings) -> tuple[str, ...]:
     manifest = _manifest(settings)
     for one in manifest.models:
         load_bundle(manifest.directory, one.name, device=settings.models.device)
+        if one.int8 is not None:
+            load_bundle(manifest.directory, one.name, precision="int8")
     return tuple(one.name for one in manifest.models)
 
 

@@ -31,7 +31,10 @@ def open_instruments(settings: Settings) -> Instruments:
         IntegrityError: a file has the stated hash and is unusable all the same.
     """
     bundle = load_bundle(
-        settings.models.directory, settings.models.speaker, device=settings.models.device
+        settings.models.directory,
+        settings.models.speaker,
+        device=settings.models.device,
+        precision=settings.models.precision,
     )
     return Instruments(
         embedder=bundle.speaker,

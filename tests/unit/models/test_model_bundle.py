@@ -251,3 +251,79 @@ def test_packaged_models_come_before_those_of_a_checkout(
         directory.mkdir(parents=True)
         (directory / "manifest.json").touch()
         assert locate.default_model_directory() == directory
+
+
+def _note(key: str, value: str) -> bytes:
+    """Encode one entry of ``metadata_props``; protobuf appends what is written behind a message."""
+    parts = [bytes([tag, len(text)]) + text.encode() for tag, text in ((10, key), (18, value))]
+    entry = b"".join(parts)
+    return bytes([114, len(entry)]) + entry
+
+
+def _int8_form(directory: Path, of: str, **change: float) -> dict[str, object]:
+    """Enter a copy of the model that says it is a form of another file; return its entry."""
+    notes = {"form_of": of, "least_cosine": "0.99", "error_difference": "0.0004"}
+    content = TINY.read_bytes() + b"".join(_note(*one) for one in notes.items())
+    (directory / "tiny-int8.onnx").write_bytes(content)
+    form: dict[str, object] = {
+        "file": "tiny-int8.onnx",
+        "sha256": _sha256(directory / "tiny-int8.onnx"),
+        "least_cosine": 0.99,
+        "error_difference": 0.0004,
+    }
+    return form | change
+
+
+def test_both_forms_of_a_model_carry_one_hash(directory: Path) -> None:
+    """Voiceprints of the fp32 form serve the int8 form; its card tells which one runs."""
+    form = _int8_form(directory, _sha256(directory / "tiny.onnx"))
+    _change(directory, lambda content: content["models"][0].update(int8=form))
+
+    fp32, int8 = load_bundle(directory), load_bundle(directory, precision="int8")
+
+    assert int8.speaker.model == fp32.speaker.model == _sha256(directory / "tiny.onnx")
+    assert "form_of" in int8.speaker.notes
+    assert "form_of" not in fp32.speaker.notes
+    assert (fp32.cards[0].name, int8.cards[0].name) == ("tiny", "tiny-int8")
+
+
+def test_int8_without_such_a_form_is_refused(directory: Path) -> None:
+    """The engine never falls back to another precision than the settings say."""
+    with pytest.raises(SettingsError, match="int8"):
+        load_bundle(directory, precision="int8")
+
+
+def test_an_int8_file_of_another_model_is_refused(directory: Path) -> None:
+    """A manifest cannot pass any file off as a form of the model."""
+    form = _int8_form(directory, "f" * 64)
+    _change(directory, lambda content: content["models"][0].update(int8=form))
+
+    with pytest.raises(ModelHashMismatchError):
+        load_bundle(directory, precision="int8")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"least_cosine": 0.9}, {"error_difference": 0.01}, {"least_cosine": 2.0}, {"surplus": 1.0}],
+)
+def test_an_int8_form_that_differs_too_much_is_refused(
+    directory: Path, change: dict[str, float]
+) -> None:
+    """Forms that were not measured to agree are two models, and no manifest makes them one."""
+    form = _int8_form(directory, _sha256(directory / "tiny.onnx"), **change)
+    _change(directory, lambda content: content["models"][0].update(int8=form))
+
+    with pytest.raises(SettingsError):
+        load_bundle(directory)
+
+
+def test_an_int8_form_is_installed_with_its_model_only(uninstalled: Path) -> None:
+    """What stands in the int8 file goes into the manifest; one of an older model stays out."""
+    _int8_form(uninstalled, _sha256(uninstalled / "tiny.onnx"))
+    entry = install(uninstalled, "tiny", licence="MIT")
+    assert entry.int8 is not None
+    assert (entry.int8.least_cosine, entry.int8.error_difference) == (0.99, 0.0004)
+    assert load_bundle(uninstalled, precision="int8").speaker.model == entry.sha256
+
+    _int8_form(uninstalled, "f" * 64)
+    assert install(uninstalled, "tiny", licence="MIT").int8 is None
