@@ -90,6 +90,7 @@ def export(
     """Write the run's last checkpoint as ONNX."""
     from voiceauth.training.checkpoint import load_student  # noqa: PLC0415 - torch is heavy
     from voiceauth.training.export import export as write  # noqa: PLC0415 - torch is heavy
+    from voiceauth.training.publish import shape_of  # noqa: PLC0415 - torch is heavy
     from voiceauth.training.student import Student  # noqa: PLC0415 - torch is heavy
 
     record = out / "run.json"
@@ -106,7 +107,6 @@ def publish(
     cache: Cache = None,
 ) -> None:
     """Export the last checkpoint, measure it on dev and test, write cohort, weights and card."""
-    from voiceauth.training.publish import shape_of  # noqa: PLC0415 - torch is heavy
     from voiceauth.training.publish import Places  # noqa: PLC0415 - torch is heavy
     from voiceauth.training.publish import publish as run  # noqa: PLC0415 - torch is heavy
 
