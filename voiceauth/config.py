@@ -187,6 +187,11 @@ class ChallengeSettings(_Section):
         description="An answer that the subject's own voice would score as low as this rarely "
         "fails the challenge.",
     )
+    recogniser: Literal["auto", "pocketsphinx", "off"] = Field(
+        "auto",
+        description="Recogniser of the server: auto takes PocketSphinx (English) where the extra "
+        "`challenge` is installed, and otherwise only results that clients send.",
+    )
     accept_client_recognition: bool = Field(
         default=True,
         description="Let a client send what its own recogniser heard; marked so in the evidence.",

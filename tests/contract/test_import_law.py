@@ -17,7 +17,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "voiceauth"
 
 FRAME = frozenset({"errors", "units", "types", "ports"})
 PURE = frozenset({"signal", "models", "scoring", "liveness", "decision", "keys", "consent"})
-INNER = PURE | {"vault", "gallery", "ledger"}
+INNER = PURE | {"vault", "gallery", "ledger", "recognition"}
 
 # Who may import whom, beside itself and the frame. `""` is the package itself (its version).
 ALLOWED: dict[str, frozenset[str]] = {
@@ -33,6 +33,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "models": frozenset({"signal"}),
     "scoring": frozenset(),
     "liveness": frozenset(),
+    "recognition": frozenset(),
     "decision": frozenset(),
     "keys": frozenset(),
     "consent": frozenset(),
@@ -56,6 +57,7 @@ LIBRARY_OWNERS: dict[str, frozenset[str]] = {
     "grpc": frozenset({"service", "client", "v1"}),
     "grpc_health": frozenset({"service", "client"}),
     "grpc_reflection": frozenset({"service"}),
+    "pocketsphinx": frozenset({"recognition"}),
     "sqlite3": frozenset({"vault"}),
     "faiss": frozenset({"gallery"}),
     "onnxruntime": frozenset({"models", "training"}),

@@ -91,7 +91,7 @@ class ChallengeOptions:
     least_client_confidence: float = 0.5
     voice_false_non_match_rate: Rate = 0.02
     client_wait_seconds: Seconds = 3.0
-    recogniser_seconds: Seconds = 5.0
+    recogniser_seconds: Seconds = 8.0
 
 
 def vocabulary(kind: ChallengeKind) -> tuple[str, ...]:

@@ -17,13 +17,14 @@ from voiceauth import __version__
 from voiceauth.adapters import SystemClock, SystemRandom
 from voiceauth.config import Settings
 from voiceauth.decision.policy import Policy
-from voiceauth.errors import KeyServiceError, StorageError
+from voiceauth.errors import KeyServiceError, MissingExtraError, StorageError
 from voiceauth.gallery.flat import FaissGallery
 from voiceauth.keys.keyring import FileKeyring
 from voiceauth.liveness.challenge import ChallengeOptions
 from voiceauth.liveness.challenge_book import ChallengeBook
 from voiceauth.models.bundle import load_bundle
 from voiceauth.ports import Clock, Gallery, Random, Recognizer, Vault
+from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.types import ModelHash, SubjectId, TenantId
 from voiceauth.usecases.engine import ChallengeDesk, Engine, EnrolmentRules
@@ -45,7 +46,11 @@ def assembled(settings: Settings) -> Iterator[Engine]:
 
 
 def assemble(
-    settings: Settings, *, clock: Clock | None = None, random: Random | None = None
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    random: Random | None = None,
+    recogniser: Recognizer | None = None,
 ) -> Engine:
     """Open everything that a running engine needs.
 
@@ -53,6 +58,7 @@ def assemble(
         settings: checked settings.
         clock: for tests; default the system's.
         random: for tests; default the system's.
+        recogniser: of challenges, instead of the one that the settings name.
 
     Returns:
         An engine whose vault the caller closes.
@@ -92,7 +98,7 @@ def assemble(
             decoys=tuple(bundle.cohort),
             models=bundle.cards,
             max_audio_seconds=settings.server.max_stream_seconds,
-            challenges=challenge_desk(settings, random),
+            challenges=challenge_desk(settings, random, recogniser),
         )
         _record_start(engine, held)  # (5)
     except BaseException:
@@ -145,18 +151,33 @@ def challenge_desk(
     Args:
         settings: of which ``challenge`` matters here.
         random: of the words and ids.
-        recogniser: of the operator; without one only results of clients can be used.
+        recogniser: of the operator, instead of the one that the settings name.
+
+    Raises:
+        MissingExtraError: the recogniser that the settings name is not installed.
     """
-    chosen = settings.challenge.model_dump(exclude={"enabled", "accept_client_recognition"})
-    options = ChallengeOptions(**chosen)
     if not settings.challenge.enabled:
         return None
+    ours = {"enabled", "accept_client_recognition", "recogniser"}
+    options = ChallengeOptions(**settings.challenge.model_dump(exclude=ours))
     return ChallengeDesk(
         book=ChallengeBook(options, random),
         options=options,
-        recogniser=recogniser,
+        recogniser=recogniser or _recogniser(settings.challenge.recogniser),
         accept_client_recognition=settings.challenge.accept_client_recognition,
     )
+
+
+def _recogniser(name: str) -> Recognizer | None:
+    """Open a recogniser by its name in the settings. Raises MissingExtraError."""
+    if name == "off":
+        return None
+    try:
+        return PocketSphinxRecognizer()
+    except MissingExtraError:
+        if name == "auto":
+            return None
+        raise
 
 
 def _policies(settings: Settings) -> dict[str, Policy]:
