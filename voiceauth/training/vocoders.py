@@ -149,7 +149,7 @@ def istft(spectrum: ComplexArray, size: int, hop: int, samples: int) -> FloatArr
     return fit(blocks.reshape(-1)[size // 2 :] / np.float32(scale), samples)
 
 
-def invert(
+def invert(  # noqa: PLR0917 - an inner routine, called by position
     magnitude: NDArray[np.floating],
     phase: ComplexArray,
     size: int,
@@ -168,7 +168,7 @@ def invert(
 
 
 def through_mel(magnitude: FloatArray, bands: int) -> FloatArray:
-    """Magnitudes (frames, bins) squeezed through a mel bank and spread out again by least squares."""
+    """Magnitudes (frames, bins) through a mel bank and back by least squares, same shape."""
     bank, back = _mel_pair(magnitude.shape[1], bands)
     return np.asarray(np.maximum((magnitude @ bank) @ back, _FLOOR), dtype=np.float32)
 

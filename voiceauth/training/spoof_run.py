@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training run of the spoof detector: resumable, bounded by the clock.
+
+The schedule follows the share of the time budget that has passed, as in the speaker's run, so a
+busy machine still ends with a settled model. ``last.pt`` holds all that a restart needs.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from voiceauth.training.corpus import load_corpus
+from voiceauth.training.crops import build_sounds
+from voiceauth.training.spoof_crops import (
+    Pool,
+    SpoofCropPlan,
+    SpoofStream,
+    build_sources,
+    systems_of,
+)
+from voiceauth.training.spoof_net import SpoofNet, SpoofShape
+from voiceauth.units import Seconds
+
+WARM_UP = 0.03
+
+
+@dataclass(frozen=True)
+class SpoofRunPlan:
+    """What a run is.
+
+    Args:
+        data: the recorded pack's root.
+        attacks: root of the pack that ``attacks.make`` made.
+        cache: decoded audio of the recorded pack; that of the attacks lies in a folder of it.
+        out: checkpoint and record.
+        budget: seconds from the first start to the end of the schedule.
+        leave_out: systems that the network never hears.
+        rate: peak learning rate.
+        decay: weight decay.
+        checkpoint_every: seconds.
+        workers: processes that simulate calls.
+        device: of torch.
+        seed: of everything random.
+        crops: how batches are drawn.
+        shape: of the network.
+    """
+
+    data: Path
+    attacks: Path
+    cache: Path
+    out: Path
+    budget: Seconds
+    leave_out: tuple[str, ...] = ()
+    rate: float = 2e-3
+    decay: float = 0.02
+    checkpoint_every: Seconds = 60.0
+    workers: int = 1
+    device: str = "cpu"
+    seed: int = 1
+    crops: SpoofCropPlan = field(default_factory=SpoofCropPlan)
+    shape: SpoofShape = field(default_factory=SpoofShape)
+
+
+@dataclass
+class SpoofState:
+    """The moving parts of a run.
+
+    Args:
+        network: in training.
+        optimiser: its own.
+        step: batches seen.
+        elapsed: seconds of training over all starts.
+    """
+
+    network: SpoofNet
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    elapsed: Seconds = 0.0
+
+
+def train_spoof(plan: SpoofRunPlan) -> Path:
+    """Run, or go on with, one training; returns the last checkpoint.
+
+    Raises:
+        SettingsError: a pack is missing or has nothing to learn from.
+    """
+    torch.set_num_threads(1)
+    torch.manual_seed(plan.seed)
+    plan.out.mkdir(parents=True, exist_ok=True)
+    state = _start(plan)
+    speech = load_corpus(plan.data, plan.cache, "speech", "train")
+    neural = load_corpus(plan.data, plan.cache, "spoof", "train")
+    made = load_corpus(plan.attacks, plan.cache / "attacks", "spoof", "train")
+    sources = build_sources(
+        speech,
+        (neural, systems_of(plan.data)),
+        (made, systems_of(plan.attacks)),
+        plan.crops,
+        plan.leave_out,
+    )
+    noise = load_corpus(plan.data, plan.cache, "noise", "train")
+    rooms = load_corpus(plan.data, plan.cache, "ir", "train")
+    sounds = build_sounds(noise, rooms, speech, plan.seed)
+    stream = SpoofStream(sources, sounds, plan.crops, plan.seed + 1000 * (state.step + 1))
+    loader = torch.utils.data.DataLoader(
+        stream, batch_size=None, num_workers=plan.workers, prefetch_factor=32
+    )
+    _record(plan, (speech.digest, neural.digest, made.digest))
+    _loop(plan, state, iter(loader))
+    return plan.out / "last.pt"
+
+
+def load_network(path: Path) -> SpoofNet:
+    """The network of a checkpoint, in evaluation mode."""
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    shape = {name: tuple(v) if isinstance(v, list) else v for name, v in stored["shape"].items()}
+    network = SpoofNet(SpoofShape(**shape))
+    network.load_state_dict(stored["network"])
+    return network.eval()
+
+
+def _start(plan: SpoofRunPlan) -> SpoofState:
+    network = SpoofNet(plan.shape).to(plan.device)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=plan.decay)
+    state = SpoofState(network, optimiser)
+    last = plan.out / "last.pt"
+    if last.exists():
+        stored = torch.load(last, map_location=plan.device, weights_only=True)
+        network.load_state_dict(stored["network"])
+        optimiser.load_state_dict(stored["optimiser"])
+        state.step, state.elapsed = stored["step"], stored["elapsed"]
+    return state
+
+
+def _loop(
+    plan: SpoofRunPlan, state: SpoofState, fresh: Iterator[tuple[torch.Tensor, torch.Tensor]]
+) -> None:
+    pool = Pool(plan.crops, np.random.default_rng((plan.seed, state.step)))
+    state.network.train()
+    before = saved = time.monotonic()
+    losses: list[float] = []
+    while state.elapsed < plan.budget:
+        pool.add(*next(fresh))
+        if len(pool) < 2 * plan.crops.batch:
+            continue
+        losses.append(_step(plan, state, *pool.draw()))
+        now = time.monotonic()
+        state.elapsed, before = state.elapsed + now - before, now
+        if now - saved > plan.checkpoint_every or state.elapsed >= plan.budget:
+            _save(plan, state)
+            line = f"step {state.step} {state.elapsed:.0f} s loss {np.mean(losses):.4f}"
+            with (plan.out / "train.log").open("a", encoding="utf-8") as handle:
+                handle.write(line + "\n")
+            losses, saved = [], now
+
+
+def _step(
+    plan: SpoofRunPlan, state: SpoofState, waves: torch.Tensor, labels: torch.Tensor
+) -> float:
+    """One optimiser step; returns the loss. A non-finite gradient changes nothing."""
+    done = min(1.0, state.elapsed / plan.budget)
+    ramp = done / WARM_UP if done < WARM_UP else 0.5 * (1.0 + math.cos(math.pi * done))
+    for group in state.optimiser.param_groups:
+        group["lr"] = plan.rate * max(ramp, 0.01)
+    logits = state.network(waves.to(plan.device))
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels.to(plan.device))
+    state.optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), 3.0)
+    if bool(torch.isfinite(norm)):
+        state.optimiser.step()
+    state.step += 1
+    return float(loss.detach())
+
+
+def _save(plan: SpoofRunPlan, state: SpoofState) -> None:
+    temporary = plan.out / "last.tmp"
+    torch.save(
+        {
+            "network": state.network.state_dict(),
+            "optimiser": state.optimiser.state_dict(),
+            "step": state.step,
+            "elapsed": state.elapsed,
+            "shape": asdict(state.network.shape),
+        },
+        temporary,
+    )
+    temporary.replace(plan.out / "last.pt")
+
+
+def _record(plan: SpoofRunPlan, digests: tuple[str, str, str]) -> None:
+    """What was run on which data; paths by their last part, which tells nothing of the machine."""
+    settings = json.loads(json.dumps(asdict(plan), default=lambda path: path.name))
+    record = {
+        "plan": settings,
+        "data": dict(zip(("speech", "neural", "made"), digests, strict=True)),
+    }
+    (plan.out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
