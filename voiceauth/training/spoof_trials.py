@@ -7,6 +7,7 @@ paths with a light hiss, so that figures can be told by codec. The same clips pa
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from voiceauth.scoring.metrics import equal_error_rate, roc
 from voiceauth.testing.channel import Channel, Noise, apply
 from voiceauth.testing.codecs import Codec, Coding
-from voiceauth.training.corpus import Corpus
+from voiceauth.training.corpus import RATE_HZ, Corpus, load_corpus
 from voiceauth.training.crops import PHONE_HZ, phone_rate
+from voiceauth.training.spoof_crops import by_system, systems_of
 from voiceauth.units import Rate, Seconds
 
 FloatArray = NDArray[np.float32]
@@ -138,3 +140,63 @@ def _by_speaker(spans: Sequence[Presentation]) -> list[NDArray[np.float64]]:
 
 def _draw(rng: np.random.Generator, groups: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """What is presented to the model.
+
+    Args:
+        data: root of the recorded pack.
+        attacks: root of the attack pack.
+        cache: decoded audio.
+        split: ``dev`` or ``test``; its people and its attacks.
+        source: set of the recorded speech.
+        per_speaker: recordings of each person.
+        per_system: files of each attack system of the attack pack.
+        also: systems of the train part that the model has not heard, for calibration.
+        seed: of hiss and choice.
+    """
+
+    data: Path
+    attacks: Path
+    cache: Path
+    split: str
+    source: str = "speechocean762"
+    per_speaker: int = 4
+    per_system: int = 30
+    also: tuple[str, ...] = ()
+    seed: int = 1
+
+
+def present(score: Score, plan: TrialPlan) -> list[Presentation]:
+    """Score recorded speech and all attacks of a split.
+
+    Raises:
+        SettingsError: a pack has no such split.
+    """
+    rng = np.random.default_rng(plan.seed)
+    speech = load_corpus(plan.data, plan.cache, "speech", plan.split, plan.source)
+    people: dict[str, list[int]] = {}
+    for i in rng.permutation(len(speech.clips)).tolist():
+        if speech.clips[i].length >= LEAST_SECONDS * RATE_HZ:
+            people.setdefault(speech.clips[i].speaker, []).append(i)
+    numbers = [i for own in people.values() for i in own[: plan.per_speaker]]
+    found = score_clips(score, speech, numbers, [BONA_FIDE] * len(numbers), plan.seed)
+    made = load_corpus(plan.attacks, plan.cache / "attacks", "spoof", plan.split)
+    for name, clips in by_system(made, systems_of(plan.attacks), ()).items():
+        some = clips[: plan.per_system]
+        found += score_clips(score, made, some, [name] * len(some), plan.seed)
+    if plan.split == "test" or plan.also:
+        split = "test" if plan.split == "test" else "train"
+        neural = load_corpus(plan.data, plan.cache, "spoof", split)
+        for name, clips in by_system(neural, systems_of(plan.data), ()).items():
+            if split == "test" or name in plan.also:
+                species = [species_of(name)] * len(clips)
+                found += score_clips(score, neural, clips, species, plan.seed)
+    return found
+
+
+def species_of(system: str) -> str:
+    """Voices of one kind of synthesis are one species: mimic3's models are all VITS."""
+    return system.partition(":")[0]
