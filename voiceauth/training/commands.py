@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from voiceauth.errors import SettingsError
+from voiceauth.training import spoof_commands
 from voiceauth.units import Seconds
 
 app = typer.Typer(help="Train, export and document the speaker model.", no_args_is_help=True)
+spoof_commands.register(app)
 
 Data = Annotated[Path, typer.Option("--data", help="Root of the speech pack (manifest.csv).")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run.")]

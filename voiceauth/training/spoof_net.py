@@ -43,7 +43,7 @@ class SpoofShape:
     hop: int = 80
     first_bin: int = 3
     bins: int = 112
-    widths: tuple[int, int, int, int] = (16, 32, 32, 64)
+    widths: tuple[int, int, int, int] = (16, 24, 32, 48)
     hidden: int = 96
     floor: float = 1e-2
 
