@@ -42,6 +42,19 @@ def test_folding_changes_nothing(channels: int, negative: bool) -> None:
         torch.testing.assert_close(folded(waves), network(waves), atol=2e-5, rtol=1e-4)
 
 
+def test_a_stem_is_folded_with_the_first_layer() -> None:
+    """The second view of the features takes the scale of the norm behind it."""
+    torch.manual_seed(9)
+    network = Student(StudentShape(channels=32, attention=16, stem=8))
+    for module in network.modules():
+        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+            torch.nn.init.uniform_(module.weight, -1.0, 1.5)
+            torch.nn.init.normal_(module.bias)
+    network.eval()
+    waves = 0.1 * torch.randn(2, 9001)
+    torch.testing.assert_close(fold(network)(waves), network(waves), atol=2e-5, rtol=1e-4)
+
+
 def test_folding_leaves_the_student_as_it_was() -> None:
     """Training can go on after an export."""
     network = student_with_norms(6, 32, negative=True)
