@@ -32,7 +32,7 @@ from voiceauth.types import (
     Voiceprint,
     VoiceprintId,
 )
-from voiceauth.units import Cosine, Hertz, Seconds
+from voiceauth.units import Cosine, Decibels, Hertz, Seconds
 
 
 class Clock(Protocol):
@@ -92,9 +92,19 @@ class Scorer(Protocol):
         ...
 
     def score(
-        self, probe: Embedding, enrolled: Embedding, *, net_seconds: Seconds, bandwidth: Bandwidth
+        self,
+        probe: Embedding,
+        enrolled: Embedding,
+        *,
+        net_seconds: Seconds,
+        bandwidth: Bandwidth,
+        enrolled_seconds: Seconds | None = None,
+        snr_db: Decibels | None = None,
     ) -> Score:
         """Compare a probe of ``net_seconds`` of speech with an enrolled voiceprint.
+
+        What is not known (None) of the voiceprint's speech or of the probe's signal-to-noise ratio
+        is taken at its worst.
 
         Returns:
             A score whose rates are None where the tables have no support.

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from voiceauth.scoring.calibration import Calibration, Node, Normalisation, Table
 from voiceauth.scoring.combine import centroid
+from voiceauth.scoring.condition import Condition, Line, Range, Support
 from voiceauth.scoring.cosine import cosine
 from voiceauth.scoring.metrics import equal_error_rate, pool_adjacent_violators, roc
 from voiceauth.types import Bandwidth, ModelHash
@@ -61,8 +62,6 @@ def _calibrations(draw: st.DrawFn) -> Calibration:
     nodes = tuple(
         Node(
             net_seconds=float(one),
-            scale=draw(st.floats(0.1, 50.0)),
-            offset=draw(st.floats(-20.0, 20.0)),
             false_match=np.sort(draw(rates))[::-1],
             false_non_match=np.sort(draw(rates)),
             target_trials=1,
@@ -70,8 +69,19 @@ def _calibrations(draw: st.DrawFn) -> Calibration:
         )
         for one in seconds
     )
-    table = Table(NARROW, nodes[0].net_seconds, nodes, "drawn")
-    return Calibration("drawn", ModelHash("0"), Normalisation(), "drawn", 1, 0.95, grid, (table,))
+    support = Support(
+        Range(nodes[0].net_seconds, nodes[-1].net_seconds), Range(2.0, 60.0), Range(5.0, 35.0)
+    )
+    # Over this support net, enrolled and snr stay within 3, 3 and 2: the slope is always positive.
+    line = Line(
+        ("1", "net", "enrolled", "snr", "net*snr"),
+        (draw(st.floats(20.0, 50.0)), *(draw(st.floats(-1.0, 1.0)) for _ in range(4))),
+        tuple(draw(st.floats(-5.0, 5.0)) for _ in range(5)),
+    )
+    table = Table(NARROW, support, line, nodes, "drawn")
+    return Calibration(
+        "drawn", ModelHash("0"), Normalisation(), "drawn", "0", 1, 0.95, grid, (table,)
+    )
 
 
 @untimed
@@ -79,21 +89,52 @@ def _calibrations(draw: st.DrawFn) -> Calibration:
     calibration=_calibrations(),
     seconds=st.floats(2.0, 60.0),
     raws=st.lists(st.floats(-3.0, 3.0), min_size=2, max_size=12),
+    enrolled=st.none() | st.floats(2.0, 200.0),
+    snr_db=st.none() | st.floats(5.0, 60.0),
 )
 def test_a_better_score_never_has_a_worse_rate(
-    calibration: Calibration, seconds: float, raws: list[float]
+    calibration: Calibration,
+    seconds: float,
+    raws: list[float],
+    enrolled: float | None,
+    snr_db: float | None,
 ) -> None:
-    """At any length of speech the rates are monotone in the raw score, and are rates."""
-    scores = [calibration.score(raw, seconds, NARROW) for raw in sorted(raws)]
-    if seconds < calibration.tables[0].least_seconds:
+    """Under any condition ratio and rates are monotone in the raw score, and are rates."""
+    condition = Condition(NARROW, seconds, enrolled, snr_db)
+    scores = [calibration.score(raw, condition) for raw in sorted(raws)]
+    if seconds < calibration.tables[0].support.net_seconds.least:
         assert all(score.false_match_rate is None for score in scores)
         return
 
+    ratios = [score.llr or 0.0 for score in scores]
+    assert ratios == sorted(ratios)
     match = [score.false_match_rate or 0.0 for score in scores]
     miss = [score.false_non_match_rate or 0.0 for score in scores]
     assert all(0.0 < rate <= 1.0 for rate in (*match, *miss))
     assert match == sorted(match, reverse=True)
     assert miss == sorted(miss)
+
+
+@untimed
+@given(
+    calibration=_calibrations(),
+    seconds=st.floats(0.1, 60.0),
+    raw=st.floats(-3.0, 3.0),
+    enrolled=st.floats(0.1, 200.0),
+    snr_db=st.floats(-20.0, 60.0),
+)
+def test_not_knowing_never_helps(
+    calibration: Calibration, seconds: float, raw: float, enrolled: float, snr_db: float
+) -> None:
+    """A rate stated without knowing noise and enrolment is at least the one stated with them."""
+    known = calibration.score(raw, Condition(NARROW, seconds, enrolled, snr_db))
+    unknown = calibration.score(raw, Condition(NARROW, seconds))
+
+    supported = min(seconds - calibration.tables[0].support.net_seconds.least, enrolled - 2.0)
+    assert (known.llr is not None) == (min(supported, snr_db - 5.0) >= 0.0)
+    if known.false_match_rate is not None and known.false_non_match_rate is not None:
+        assert (unknown.false_match_rate or 0.0) >= known.false_match_rate
+        assert (unknown.false_non_match_rate or 0.0) >= known.false_non_match_rate
 
 
 @untimed

@@ -61,10 +61,17 @@ class CosineScorer:
     version = "fake-1"
 
     def score(
-        self, probe: Embedding, enrolled: Embedding, *, net_seconds: float, bandwidth: Bandwidth
+        self,
+        probe: Embedding,
+        enrolled: Embedding,
+        *,
+        net_seconds: float,
+        bandwidth: Bandwidth,
+        enrolled_seconds: float | None = None,
+        snr_db: float | None = None,
     ) -> Score:
         """Score by three steps of the cosine; less than 1.5 s has no support."""
-        del bandwidth
+        del bandwidth, enrolled_seconds, snr_db
         cosine = float(probe @ enrolled)
         if net_seconds < 1.5:
             return Score(cosine, None, None, None)
@@ -81,10 +88,17 @@ class AgreeingScorer:
     version = "fake-2"
 
     def score(
-        self, probe: Embedding, enrolled: Embedding, *, net_seconds: float, bandwidth: Bandwidth
+        self,
+        probe: Embedding,
+        enrolled: Embedding,
+        *,
+        net_seconds: float,
+        bandwidth: Bandwidth,
+        enrolled_seconds: float | None = None,
+        snr_db: float | None = None,
     ) -> Score:
         """Return the same middling score for every pair."""
-        del probe, enrolled, net_seconds, bandwidth
+        del probe, enrolled, net_seconds, bandwidth, enrolled_seconds, snr_db
         return Score(raw=0.5, llr=0.0, false_match_rate=0.5, false_non_match_rate=0.5)
 
 

@@ -134,10 +134,17 @@ class FakeScorer:
         self.calls = 0
 
     def score(
-        self, probe: Embedding, enrolled: Embedding, *, net_seconds: Seconds, bandwidth: Bandwidth
+        self,
+        probe: Embedding,
+        enrolled: Embedding,
+        *,
+        net_seconds: Seconds,
+        bandwidth: Bandwidth,
+        enrolled_seconds: float | None = None,
+        snr_db: float | None = None,
     ) -> Score:
         """Return a sure match for the same voice and a sure mismatch for any other."""
-        del net_seconds, bandwidth
+        del net_seconds, bandwidth, enrolled_seconds, snr_db
         self.calls += 1
         if self.failure is not None:
             raise self.failure

@@ -31,7 +31,7 @@ from voiceauth.evaluation.sessions import (
 from voiceauth.models.bundle import read_cohort
 from voiceauth.models.install import install
 from voiceauth.models.speaker import OnnxSpeaker
-from voiceauth.scoring.calibration import Calibration, Normalisation
+from voiceauth.scoring.calibration import Calibration, Normalisation, Table
 from voiceauth.scoring.fit import FitChoices
 from voiceauth.scoring.scorer import cohort_sha256, normaliser
 from voiceauth.scoring.tables import dumps
@@ -118,6 +118,7 @@ def fit_calibration(
         normalisation=used,
         data=f"{people} people ({where}), {len(sessions)} calls, telephone lines simulated, "
         f"seed {choices.sessions.seed}",
+        data_sha256=_digest(sessions),
         speakers=people,
         confidence=choices.fit.confidence,
         grid=GRID,
@@ -132,13 +133,38 @@ def summary(calibration: Calibration) -> str:
     """Describe the tables in a few lines."""
     lines = [f"version {calibration.version}, {calibration.data}"]
     lines += [
-        f"{table.bandwidth.value:11} {node.net_seconds:5.1f} s  llr = {node.scale:6.2f} * score "
-        f"{node.offset:+6.2f}  least FMR {node.false_match_floor:.5f}  "
-        f"{node.target_trials} target, {node.impostor_trials} impostor trials"
+        f"{table.bandwidth.value:11} {node.net_seconds:5.1f} s  least FMR "
+        f"{node.false_match_floor:.5f}  {node.target_trials} target, "
+        f"{node.impostor_trials} impostor trials"
         for table in calibration.tables
         for node in table.nodes
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(described(table) for table in calibration.tables)])
+
+
+def described(table: Table) -> str:
+    """Describe a table's support and what its ratios are worth."""
+    support = table.support
+    text = (
+        f"{table.bandwidth.value}: supported from {support.net_seconds.least:.1f} s of speech, "
+        f"{support.enrolled_seconds.least:.1f} s of enrolment and {support.snr_db.least:.1f} dB"
+    )
+    worth = table.worth
+    if worth is None:
+        return text
+    text += f"; Cllr {worth.cllr:.3f} bit, least {worth.min_cllr:.3f}, on people not fitted on"
+    return text if worth.before is None else f"{text}, {worth.before:.3f} before"
+
+
+def _digest(sessions: Sequence[Session]) -> str:
+    """Hash what was heard of whom."""
+    digest = hashlib.sha256()
+    for one in sessions:
+        key = (one.person, one.division, one.half, one.channel.value, one.turn)
+        digest.update(repr(key).encode())
+        for piece in one.voice.pieces:
+            digest.update(piece.embedding.tobytes())
+    return digest.hexdigest()
 
 
 def main(arguments: list[str] | None = None) -> int:

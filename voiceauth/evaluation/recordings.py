@@ -11,12 +11,12 @@ import soxr
 
 from voiceauth.errors import BadAudioError
 from voiceauth.ports import SpeakerEmbedder
-from voiceauth.scoring.combine import WeightedMean
+from voiceauth.scoring.combine import centroid, mean_level
 from voiceauth.signal.options import SpeechOptions
 from voiceauth.signal.waveform import spans_of
 from voiceauth.testing.channel import Severity, apply, draw_channel
 from voiceauth.types import Bandwidth, Embedding, Samples
-from voiceauth.units import Hertz, Seconds
+from voiceauth.units import Decibels, Hertz, Seconds
 
 LINE_HZ: Hertz = 8000
 LINE_SEVERITY = Severity(snr_db=(10.0, 32.0))
@@ -30,10 +30,12 @@ class Piece:
     Attributes:
         embedding: unit norm, shape (dimension,).
         net_seconds: speech in it.
+        snr_db: as the signal room measured it; None if it could not.
     """
 
     embedding: Embedding
     net_seconds: Seconds
+    snr_db: Decibels | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,12 +55,14 @@ class Voice:
         """Speech in all pieces."""
         return sum(piece.net_seconds for piece in self.pieces)
 
+    @property
+    def snr_db(self) -> Decibels | None:
+        """Signal-to-noise ratio over all pieces; None if it was measured in none."""
+        return mean_level((piece.snr_db, piece.net_seconds) for piece in self.pieces)
+
     def mean(self) -> Embedding:
         """Return the probe or voiceprint of all pieces. Raises InternalError without pieces."""
-        mean = WeightedMean()
-        for piece in self.pieces:
-            mean.add(piece.embedding, piece.net_seconds)
-        return mean.mean()
+        return centroid((piece.embedding, piece.net_seconds) for piece in self.pieces)
 
 
 def read_recording(path: Path) -> tuple[Samples, Hertz]:
@@ -99,24 +103,30 @@ def listen(
     """
     spans = spans_of(samples, rate_hz, replace(options, rate_hz=embedder.rate_hz))
     counted = [span for span in spans if span.counted]
-    pieces = tuple(Piece(embedder.embed(span.samples), span.net_seconds) for span in counted)
+    pieces = tuple(
+        Piece(embedder.embed(span.samples), span.net_seconds, span.quality.snr_db)
+        for span in counted
+    )
     return Voice(pieces, counted[-1].quality.bandwidth if counted else None)
 
 
-def simulated_line(samples: Samples, rate_hz: Hertz, seed: tuple[int, ...]) -> Samples:
+def simulated_line(
+    samples: Samples, rate_hz: Hertz, seed: tuple[int, ...], severity: Severity = LINE_SEVERITY
+) -> Samples:
     """Send a recording through a simulated telephone line.
 
     Args:
         samples: shape (samples,), full scale 1.
         rate_hz: of the samples.
         seed: the same one gives the same line.
+        severity: how hard the line is.
 
     Returns:
         float32, shape (samples at 8 kHz,).
     """
     if rate_hz != LINE_HZ:
         samples = soxr.resample(samples, rate_hz, LINE_HZ).astype(np.float32)
-    channel = draw_channel(np.random.default_rng(seed), None, LINE_SEVERITY)
+    channel = draw_channel(np.random.default_rng(seed), None, severity)
     return apply(channel, samples)
 
 

@@ -20,6 +20,8 @@ from voiceauth.scoring.trials import Interval, Trials, Weights, speaker_interval
 from voiceauth.units import Rate, Seconds
 
 OPERATING_POINTS = (0.01, 0.001)
+_LEVELS = 4000
+"""Scores are told apart this finely where the least Cllr is bootstrapped."""
 _RULE_OF_30 = 30
 """False matches behind a figure that needs no word of caution."""
 _RULE_OF_3 = 3
@@ -60,7 +62,8 @@ class Report:
         equal_error_rate: with its interval.
         min_dcf: smallest normalised cost at a target prior of 0.01.
         cllr: cost of the calibrated ratios in bits, over the trials with support; None without.
-        min_cllr: what the best calibration of the same trials would cost.
+        min_cllr: what the best monotone calibration of the same trials would cost; without
+            calibration, that of the plain scores.
         supported: share of trials for which the calibration has support.
         points: operating points.
     """
@@ -74,8 +77,8 @@ class Report:
     median_net_seconds: Seconds
     equal_error_rate: Interval
     min_dcf: Interval
-    cllr: float | None
-    min_cllr: float
+    cllr: Interval | None
+    min_cllr: Interval
     supported: float
     points: tuple[OperatingPoint, ...]
 
@@ -95,6 +98,7 @@ def summarise(scored: Scored, condition: str, *, draws: int = 200) -> Report:
     trials = scored.trials
     same = trials.target
     ratios = _ratios(scored)
+    least = trials if ratios is None else ratios
     supported = [score.llr is not None for score in scored.scores]
     return Report(
         condition=condition,
@@ -106,8 +110,8 @@ def summarise(scored: Scored, condition: str, *, draws: int = 200) -> Report:
         median_net_seconds=float(np.median(scored.net_seconds)),
         equal_error_rate=speaker_interval(_equal, trials, draws=draws),
         min_dcf=speaker_interval(_cost, trials, draws=draws),
-        cllr=None if ratios is None else cllr(*ratios),
-        min_cllr=min_cllr(*(ratios or (trials.scores[same], trials.scores[~same]))),
+        cllr=None if ratios is None else speaker_interval(_ratio_cost, ratios, draws=draws),
+        min_cllr=speaker_interval(_least_ratio_cost, _levelled(least), draws=draws),
         supported=float(np.mean(supported)) if supported else 0.0,
         points=tuple(_point(scored, rate, draws) for rate in OPERATING_POINTS),
     )
@@ -127,8 +131,8 @@ def render(report: Report) -> str:
         ("net speech", f"{report.median_net_seconds:.1f} s in the median test recording"),
         ("EER", _percent(report.equal_error_rate)),
         ("minDCF (0.01)", f"{report.min_dcf.value:.3f}"),
-        ("Cllr", "not calibrated" if report.cllr is None else f"{report.cllr:.3f} bit"),
-        ("min Cllr", f"{report.min_cllr:.3f} bit"),
+        ("Cllr", "not calibrated" if report.cllr is None else _bits(report.cllr)),
+        ("min Cllr", _bits(report.min_cllr)),
     ]
     for point in report.points:
         missed = (
@@ -150,6 +154,10 @@ def _percent(interval: Interval) -> str:
     return f"{100 * interval.value:.2f} % ({low:.2f} to {high:.2f})"
 
 
+def _bits(interval: Interval) -> str:
+    return f"{interval.value:.3f} bit ({interval.low:.3f} to {interval.high:.3f})"
+
+
 def _equal(trials: Trials, weights: Weights) -> float:
     return equal_error_rate(roc_of(trials, weights))
 
@@ -158,15 +166,39 @@ def _cost(trials: Trials, weights: Weights) -> float:
     return min_dcf(roc_of(trials, weights))
 
 
-def _ratios(scored: Scored) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Ratios of the target and the impostor trials with support; None if one kind has none."""
+def _ratio_cost(trials: Trials, weights: Weights) -> float:
+    return cllr(*_sides(trials, weights))
+
+
+def _least_ratio_cost(trials: Trials, weights: Weights) -> float:
+    return min_cllr(*_sides(trials, weights))
+
+
+def _sides(
+    trials: Trials, weights: Weights
+) -> tuple[NDArray[np.float64], NDArray[np.float64], Weights, Weights]:
+    same = trials.target
+    return trials.scores[same], trials.scores[~same], weights[same], weights[~same]
+
+
+def _levelled(trials: Trials) -> Trials:
+    """Merge scores into many levels of equal count: pooling is done anew for every draw."""
+    if len(trials.scores) <= _LEVELS:
+        return trials
+    edges = np.unique(np.quantile(trials.scores, np.linspace(0.0, 1.0, _LEVELS + 1)))
+    levels = np.searchsorted(edges, trials.scores).astype(np.float64)
+    return Trials(levels, trials.target, trials.enrolled, trials.probed)
+
+
+def _ratios(scored: Scored) -> Trials | None:
+    """The trials with support, by their ratios; None if one kind has none."""
     if not scored.scores:
         return None
     ratios = np.array([np.nan if one.llr is None else one.llr for one in scored.scores])
-    known, same = np.isfinite(ratios), scored.trials.target
-    if not (known & same).any() or not (known & ~same).any():
+    known, trials = np.isfinite(ratios), scored.trials
+    if not (known & trials.target).any() or not (known & ~trials.target).any():
         return None
-    return ratios[known & same], ratios[known & ~same]
+    return Trials(ratios[known], trials.target[known], trials.enrolled[known], trials.probed[known])
 
 
 def _point(scored: Scored, rate: Rate, draws: int) -> OperatingPoint:

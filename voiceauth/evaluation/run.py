@@ -97,7 +97,7 @@ def evaluate(
         raise InputError("Too few recordings have enough speech to be evaluated.")
     means = {name: voice.mean() for name, voice in enrolled.items() if voice.pieces}
     probes = {name: voice.mean() for name, voice in tested.items() if voice.pieces}
-    scores = _calibrated(kept, means, probes, tested, scorer)
+    scores = _calibrated(kept, (enrolled, means), (tested, probes), scorer)
     raw = [one.raw for one in scores] or [
         cosine(probes[trial.test_path], means[trial.enrol_id]) for trial in kept
     ]
@@ -171,24 +171,28 @@ def _hear(
 
 def _calibrated(
     trials: list[Trial],
-    enrolled: Mapping[str, Embedding],
-    probes: Mapping[str, Embedding],
-    tested: Mapping[str, Voice],
+    enrolled: tuple[Mapping[str, Voice], Mapping[str, Embedding]],
+    tested: tuple[Mapping[str, Voice], Mapping[str, Embedding]],
     scorer: Scorer | None,
 ) -> list[Score]:
+    """Score trials; each side is what was heard, and its mean."""
     if scorer is None:
         return []
+    prints, means = enrolled
+    voices, probes = tested
     scores = []
     for trial in trials:
-        voice = tested[trial.test_path]
+        voice = voices[trial.test_path]
         if voice.bandwidth is None:
             raise InputError(f"{trial.test_path} has no speech.")
         scores.append(
             scorer.score(
                 probes[trial.test_path],
-                enrolled[trial.enrol_id],
+                means[trial.enrol_id],
                 net_seconds=voice.net_seconds,
                 bandwidth=voice.bandwidth,
+                enrolled_seconds=prints[trial.enrol_id].net_seconds,
+                snr_db=voice.snr_db,
             )
         )
     return scores

@@ -27,6 +27,7 @@ from voiceauth.evaluation.recordings import (
 from voiceauth.models.speaker import OnnxSpeaker
 from voiceauth.ports import SpeakerEmbedder
 from voiceauth.signal.options import SpeechOptions
+from voiceauth.testing.channel import Severity
 from voiceauth.testing.codecs import Codec, Coding, transcode
 from voiceauth.types import Samples
 from voiceauth.units import Decibels, Hertz
@@ -35,7 +36,13 @@ LEAST_PEOPLE = 10
 LEAST_RECORDINGS = 4
 _HALVES = 2
 _MICROPHONE_LEVEL_DB = (-34.0, -18.0)
-_MICROPHONE_SNR_DB = (18.0, 40.0)
+_MICROPHONE_SNR_DB = (0.0, 40.0)
+_LINES = (
+    Severity(snr_db=(0.0, 10.0)),
+    Severity(snr_db=(6.0, 18.0)),
+    Severity(snr_db=(12.0, 32.0)),
+)
+"""Poor, middling and good lines in turn: ratios are fitted to the noise, so all of it is heard."""
 
 
 class Channel(StrEnum):
@@ -53,7 +60,8 @@ class SessionChoices:
 
     Attributes:
         divisions: ways in which the recordings are divided into halves.
-        telephone: simulated lines per division; 2 or more, as both sides need different ones.
+        telephone: simulated lines per division; 3 or more: they take turns in how
+            noisy they are, and both sides need different ones.
         microphone: wideband calls per division; 0 makes no wideband table.
         seed: of divisions, orders and channels.
         workers: processes.
@@ -61,7 +69,7 @@ class SessionChoices:
     """
 
     divisions: int = 2
-    telephone: int = 4
+    telephone: int = 6
     microphone: int = 3
     seed: int = 20_26
     workers: int = 2
@@ -192,7 +200,8 @@ def sessions_of(
             mine = [recordings[place][0] for place in order[half::_HALVES]]
             for channel, turn in _turns(choices):
                 seed = (choices.seed, person, division, half, turn, len(channel))
-                voice = listen(*_heard_by(mine, rate, channel, seed), embedder, choices.speech)
+                heard = _heard_by(mine, rate, (channel, turn), seed)
+                voice = listen(*heard, embedder, choices.speech)
                 if voice.pieces:
                     sessions.append(Session(person, division, half, channel, turn, voice))
     return sessions
@@ -205,13 +214,14 @@ def _turns(choices: SessionChoices) -> list[tuple[Channel, int]]:
 
 
 def _heard_by(
-    recordings: list[Samples], rate_hz: Hertz, channel: Channel, seed: tuple[int, ...]
+    recordings: list[Samples], rate_hz: Hertz, which: tuple[Channel, int], seed: tuple[int, ...]
 ) -> tuple[Samples, Hertz]:
     """Join recordings in a random order and send them through a channel."""
     order = np.random.default_rng(seed).permutation(len(recordings))
     joined = np.concatenate([recordings[place] for place in order])
+    channel, turn = which
     if channel is Channel.TELEPHONE:
-        return simulated_line(joined, rate_hz, seed), LINE_HZ
+        return simulated_line(joined, rate_hz, seed, _LINES[turn % len(_LINES)]), LINE_HZ
     return _microphone(joined, seed), rate_hz
 
 

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calibration tables: what a raw score is worth, by bandwidth and seconds of net speech.
+"""Calibration tables: what a raw score is worth under the conditions of its comparison.
 
-A table holds nodes at a few lengths of speech. At a node the score becomes a log-likelihood ratio
-by a straight line, and two curves give the error rates at that ratio. Between two nodes the line is
-interpolated over the logarithm of the seconds, the curves over the logarithm of the rates.
+Per bandwidth of the probe there is one line from raw score to log-likelihood ratio, whose slope and
+offset follow the net speech on both sides and the probe's signal-to-noise ratio (see
+``condition``). Nodes at a few lengths of speech then give the error rates at that ratio; between
+two nodes the worse of the two holds.
 
 Rules:
 
 * Monotone: a higher raw score never has a higher false-match rate.
 * No rate below its node's floor is ever stated: 30 errors must lie behind a rate (rule of 30).
-* Less speech than the first node, or a bandwidth without a table: no ratio and no rates.
+* Less speech or more noise than the table's support, or a bandwidth without a table: no ratio and
+  no rates.
 * More speech than the last node counts as the last node, which understates it: more speech
   separates better.
+* What is not known of a comparison is taken at its worst, for each rate.
 """
 
 import itertools
@@ -21,21 +24,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voiceauth.errors import SettingsError
+from voiceauth.scoring.condition import Condition, Line, Support
 from voiceauth.types import Bandwidth, ModelHash, Score
 from voiceauth.units import Cosine, Llr, Rate, Seconds
 
 Curve = NDArray[np.float64]
 """Rates on the calibration's grid of ratios, shape (grid,)."""
+_HAIR = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One length of speech of a table.
+    """The error rates at one length of speech.
 
     Attributes:
         net_seconds: mean net speech of the probes behind it.
-        scale: of the line from raw score to ratio; more than 0.
-        offset: of that line.
         false_match: at each grid ratio, the bound of the chance that an impostor reaches it.
         false_non_match: at each grid ratio, the bound of the chance that the speaker stays below.
         target_trials: same-speaker comparisons behind it.
@@ -43,8 +46,6 @@ class Node:
     """
 
     net_seconds: Seconds
-    scale: float
-    offset: float
     false_match: Curve
     false_non_match: Curve
     target_trials: int
@@ -58,8 +59,8 @@ class Node:
         rates = np.concatenate([self.false_match, self.false_non_match])
         if not ordered or not np.all((rates > 0.0) & (rates <= 1.0)):
             raise SettingsError("A calibration node has rates outside (0, 1] or not monotone.")
-        if not (0.0 < self.scale < np.inf and np.isfinite(self.offset) and self.net_seconds > 0.0):
-            raise SettingsError("A calibration node has an impossible line or length.")
+        if not 0.0 < self.net_seconds < np.inf:
+            raise SettingsError("A calibration node has an impossible length.")
 
     @property
     def false_match_floor(self) -> Rate:
@@ -67,28 +68,59 @@ class Node:
         return float(self.false_match[-1])
 
 
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What the ratios of a table cost, on people that the fit did not see.
+
+    Attributes:
+        cllr: in bits, cross-validated over people; every length of probe weighs alike.
+        min_cllr: what the best monotone calibration of the same ratios would cost.
+        before: Cllr of the table that this one was refitted from; None for a first fit.
+    """
+
+    cllr: float
+    min_cllr: float
+    before: float | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """The nodes of one bandwidth, by rising net seconds.
+    """What is known of one bandwidth.
 
     Attributes:
         bandwidth: of the probes.
-        least_seconds: less speech has no support; at or a little below the first node.
-        nodes: at least one.
+        support: conditions that the table speaks about.
+        line: from raw score to ratio; it rises under every condition of the support.
+        nodes: at least one, by rising net seconds.
         conditions: what the trials were, for people.
+        worth: what the ratios cost; None if it was not measured.
     """
 
     bandwidth: Bandwidth
-    least_seconds: Seconds
+    support: Support
+    line: Line
     nodes: tuple[Node, ...]
     conditions: str
+    worth: Worth | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an empty or unordered table."""
+        """Refuse an empty or unordered table, and a line that falls somewhere."""
         lengths = [node.net_seconds for node in self.nodes]
         rising = all(a < b for a, b in itertools.pairwise(lengths))
-        if not lengths or not rising or not 0.0 < self.least_seconds <= lengths[0]:
+        if not lengths or not rising or not self.support.net_seconds.least <= lengths[0]:
             raise SettingsError("A calibration table has no nodes or does not rise.")
+        if not all(self.line.at(corner)[0] > 0.0 for corner in self.support.corners()):
+            raise SettingsError("A calibration line does not rise with the score.")
+
+    def around(self, net_seconds: Seconds) -> tuple[Node, ...]:
+        """Return the node of a length of speech, or the two that it lies between."""
+        nodes = self.nodes
+        lengths = np.array([node.net_seconds for node in nodes])
+        above = int(np.searchsorted(lengths, net_seconds * (1.0 + _HAIR), side="right"))
+        if above == 0:
+            return nodes[:1]
+        at_node = net_seconds <= lengths[above - 1] * (1.0 + _HAIR)
+        return nodes[above - 1 : above if at_node else above + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +145,7 @@ class Calibration:
         model: hash of the model whose scores they read.
         normalisation: which raw score they read.
         data: description of the speech behind them.
+        data_sha256: of the list of recordings and labels behind them.
         speakers: number of people behind them.
         confidence: one-sided confidence of the stated bounds, over speakers.
         grid: rising ratios at which the curves stand, shape (grid,).
@@ -123,6 +156,7 @@ class Calibration:
     model: ModelHash
     normalisation: Normalisation
     data: str
+    data_sha256: str
     speakers: int
     confidence: float
     grid: NDArray[np.float64]
@@ -143,38 +177,37 @@ class Calibration:
         """Return the table of a bandwidth, None if there is none."""
         return next((one for one in self.tables if one.bandwidth is bandwidth), None)
 
-    def score(self, raw: Cosine, net_seconds: Seconds, bandwidth: Bandwidth) -> Score:
+    def score(self, raw: Cosine, condition: Condition) -> Score:
         """Calibrate one raw score.
 
         Args:
             raw: cosine or normalised score, as ``normalisation`` says.
-            net_seconds: speech behind the probe.
-            bandwidth: of the probe.
+            condition: of the comparison.
 
         Returns:
             A score without ratio and rates outside the tables' support.
         """
-        table = self.table(bandwidth)
-        if table is None or not table.least_seconds <= net_seconds or not np.isfinite(raw):
+        table = self.table(condition.bandwidth)
+        corners = table.support.corners(condition) if table is not None else ()
+        if table is None or not corners or not np.isfinite(raw):
             return Score(raw, llr=None, false_match_rate=None, false_non_match_rate=None)
-        low, high, share = between(table, net_seconds)
-        llr = _mix(low.scale, high.scale, share) * raw + _mix(low.offset, high.offset, share)
-        match = self._rate(low.false_match, high.false_match, share, llr)
-        floor = _mix_rates(low.false_match_floor, high.false_match_floor, share)
+        lines = [table.line.at(corner) for corner in corners]
+        ratios = [slope * raw + offset for slope, offset in lines]
+        nodes = table.around(condition.net_seconds)
+        match = max(self.rate(node.false_match, min(ratios)) for node in nodes)
+        floor = max(node.false_match_floor for node in nodes)
         return Score(
             raw=raw,
-            llr=llr,
+            llr=min(ratios),
             false_match_rate=match,
-            false_non_match_rate=self._rate(
-                low.false_non_match, high.false_non_match, share, llr, from_below=False
+            false_non_match_rate=max(
+                self.rate(node.false_non_match, max(ratios), from_below=False) for node in nodes
             ),
-            floor_reached=match <= floor * (1.0 + 1e-9),
+            floor_reached=match <= floor * (1.0 + _HAIR),
         )
 
-    def _rate(
-        self, low: Curve, high: Curve, share: float, llr: Llr, *, from_below: bool = True
-    ) -> Rate:
-        """Read both curves at a ratio, on the side of the grid that overstates the rate.
+    def rate(self, curve: Curve, llr: Llr, *, from_below: bool = True) -> Rate:
+        """Read a curve at a ratio, on the side of the grid that overstates the rate.
 
         A false-match rate is read at the next lower grid ratio, a false-non-match rate at the next
         higher one: both bounds hold without assuming anything between grid points.
@@ -187,27 +220,4 @@ class Calibration:
         # Beyond the upper end of the grid nothing was seen: the rate there is the curve's bound, 1.
         if place < 0 or (place > last and not from_below):
             return 1.0
-        place = min(place, last)
-        return _mix_rates(float(low[place]), float(high[place]), share)
-
-
-def between(table: Table, net_seconds: Seconds) -> tuple[Node, Node, float]:
-    """Find the nodes around a length of speech and the share of the upper one, 0 to 1."""
-    nodes = table.nodes
-    lengths = np.array([node.net_seconds for node in nodes])
-    above = int(np.searchsorted(lengths, net_seconds, side="right"))
-    if above == 0:
-        return nodes[0], nodes[0], 0.0
-    if above == len(nodes):
-        return nodes[-1], nodes[-1], 0.0
-    low, high = nodes[above - 1], nodes[above]
-    share = np.log(net_seconds / low.net_seconds) / np.log(high.net_seconds / low.net_seconds)
-    return low, high, float(share)
-
-
-def _mix(low: float, high: float, share: float) -> float:
-    return low + share * (high - low)
-
-
-def _mix_rates(low: Rate, high: Rate, share: float) -> Rate:
-    return float(np.exp(_mix(float(np.log(low)), float(np.log(high)), share)))
+        return float(curve[min(place, last)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several embeddings of one voice become one, weighted by the speech behind each."""
+"""Several stretches of one voice become one, weighted by the speech behind each."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ import numpy as np
 from voiceauth.errors import InternalError
 from voiceauth.scoring.cosine import unit
 from voiceauth.types import Embedding
-from voiceauth.units import Seconds
+from voiceauth.units import Decibels, Seconds
 
 
 class WeightedMean:
@@ -50,6 +50,32 @@ class WeightedMean:
         if self._sum is None:
             raise InternalError(detail="the mean of no embeddings was asked for")
         return unit(self._sum)
+
+
+class MeanLevel:
+    """A running mean of decibels over speech; stretches that were not measured do not count."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._net_seconds: Seconds = 0.0
+
+    def add(self, level_db: Decibels | None, net_seconds: Seconds) -> None:
+        """Count one stretch with the speech in it."""
+        if level_db is not None:
+            self._sum += level_db * net_seconds
+            self._net_seconds += net_seconds
+
+    def mean(self) -> Decibels | None:
+        """Return the mean so far, None if nothing was measured."""
+        return self._sum / self._net_seconds if self._net_seconds > 0.0 else None
+
+
+def mean_level(parts: Iterable[tuple[Decibels | None, Seconds]]) -> Decibels | None:
+    """Average decibels by net seconds; None if nothing was measured."""
+    mean = MeanLevel()
+    for level_db, net_seconds in parts:
+        mean.add(level_db, net_seconds)
+    return mean.mean()
 
 
 def centroid(parts: Iterable[tuple[Embedding, Seconds]]) -> Embedding:

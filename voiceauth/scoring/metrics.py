@@ -132,19 +132,42 @@ def cllr(
     return float((of_targets + of_impostors) / (2.0 * np.log(2.0)))
 
 
-def min_cllr(target: NDArray[np.floating], impostor: NDArray[np.floating]) -> float:
-    """Cost that the best monotone calibration of these very trials would have, in bits."""
+def min_cllr(
+    target: NDArray[np.floating],
+    impostor: NDArray[np.floating],
+    target_weights: Weights | None = None,
+    impostor_weights: Weights | None = None,
+) -> float:
+    """Cost that the best monotone calibration of these very trials would have, in bits.
+
+    Arguments as ``cllr``; the scores may have any scale.
+    """
+    weights_t = np.ones(len(target)) if target_weights is None else target_weights
+    weights_i = np.ones(len(impostor)) if impostor_weights is None else impostor_weights
     scores = np.concatenate([target, impostor])
-    labels = np.concatenate([np.ones(len(target)), np.zeros(len(impostor))])
-    _, place = np.unique(scores, return_inverse=True)
-    ones = np.bincount(place, labels)
-    counts = np.bincount(place).astype(np.float64)
-    posterior = pool_adjacent_violators(ones / counts, counts)[place]
-    prior = np.log(len(target) / len(impostor))
+    levels, place = np.unique(scores, return_inverse=True)
+    # Each kind as a whole weighs one half, so that a posterior's logit is the ratio itself.
+    ones = _shares(place[: len(target)], weights_t, len(levels))
+    others = _shares(place[len(target) :], weights_i, len(levels))
+    mass = ones + others
+    counted = mass > 0.0
+    pooled = pool_adjacent_violators(ones[counted] / mass[counted], mass[counted])
     # A pool of one kind only has an infinite ratio, which costs nothing on the right side.
     with np.errstate(divide="ignore"):
-        llr = np.log(posterior) - np.log1p(-posterior) - prior
-    return cllr(llr[: len(target)], llr[len(target) :])
+        cost_t, cost_i = -np.log(pooled), -np.log1p(-pooled)
+    # Half of the cost of each kind at even priors; 0 * inf stands for trials that are not there.
+    total = _where_any(ones[counted], cost_t) + _where_any(others[counted], cost_i)
+    return float(total / (2.0 * np.log(2.0)))
+
+
+def _shares(places: NDArray[np.intp], weights: Weights, levels: int) -> Weights:
+    shares = np.bincount(places, weights / weights.sum(), levels)
+    return np.asarray(shares, dtype=np.float64)
+
+
+def _where_any(masses: NDArray[np.floating], costs: Rates) -> float:
+    there = masses > 0.0
+    return float(masses[there] @ costs[there])
 
 
 def pool_adjacent_violators(values: Rates, weights: Weights) -> Rates:

@@ -6,7 +6,7 @@ for tables and plots.
 """
 
 from voiceauth.errors import SettingsError
-from voiceauth.scoring.calibration import Calibration, between
+from voiceauth.scoring.calibration import Calibration, Node
 from voiceauth.types import Bandwidth
 from voiceauth.units import Llr, Rate, Seconds
 
@@ -30,17 +30,9 @@ def llr_for(
     """
     if not 0.0 < target <= 1.0:
         raise SettingsError(f"A target false-match rate of {target} is not in (0, 1].")
-    table = calibration.table(bandwidth)
-    if table is None or net_seconds < table.least_seconds:
-        return None
-    low, high, share = between(table, net_seconds)
-    scale = low.scale + share * (high.scale - low.scale)
-    offset = low.offset + share * (high.offset - low.offset)
-    for llr in calibration.grid:
-        # A hair above the grid ratio, so that rounding cannot fall below it.
-        raw = (float(llr) + 1e-9 - offset) / scale
-        rate = calibration.score(raw, net_seconds, bandwidth).false_match_rate
-        if rate is not None and rate <= target:
+    nodes = _nodes(calibration, net_seconds, bandwidth)
+    for place, llr in enumerate(calibration.grid):
+        if nodes and max(float(node.false_match[place]) for node in nodes) <= target:
             return float(llr)
     return None
 
@@ -49,8 +41,14 @@ def smallest_supported(
     calibration: Calibration, *, net_seconds: Seconds, bandwidth: Bandwidth
 ) -> Rate | None:
     """Return the smallest false-match rate that the tables state there, None without support."""
+    nodes = _nodes(calibration, net_seconds, bandwidth)
+    return max((node.false_match_floor for node in nodes), default=None)
+
+
+def _nodes(
+    calibration: Calibration, net_seconds: Seconds, bandwidth: Bandwidth
+) -> tuple[Node, ...]:
     table = calibration.table(bandwidth)
-    if table is None or net_seconds < table.least_seconds:
-        return None
-    low, high, share = between(table, net_seconds)
-    return float(low.false_match_floor ** (1.0 - share) * high.false_match_floor**share)
+    if table is None or not net_seconds >= table.support.net_seconds.least:
+        return ()
+    return table.around(net_seconds)

@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calibration file: JSON that people can read, checked as strictly as any other input."""
+"""The calibration file: JSON that people can read, checked as strictly as any other input.
+
+Format 1 had a line per length of speech and knew neither noise nor the length of the enrolment.
+Such files are refused, not converted: their support was never stated.
+"""
 
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voiceauth.errors import SettingsError
-from voiceauth.scoring.calibration import Calibration, Node, Normalisation, Table
+from voiceauth.scoring.calibration import Calibration, Node, Normalisation, Table, Worth
+from voiceauth.scoring.condition import Line, Range, Support
 from voiceauth.types import Bandwidth, ModelHash
 
-FORMAT = 1
+FORMAT = 2
 _DIGITS = 6
+_SUPPORTED = ("net_seconds", "enrolled_seconds", "snr_db")
 
 
 def dumps(calibration: Calibration) -> str:
@@ -21,8 +29,14 @@ def dumps(calibration: Calibration) -> str:
     tables = [
         {
             "bandwidth": table.bandwidth.value,
-            "least_seconds": table.least_seconds,
             "conditions": table.conditions,
+            "support": {name: [r.least, r.most] for name, r in _ranges(table.support)},
+            "line": {
+                "terms": list(table.line.terms),
+                "slope": list(table.line.slope),
+                "offset": list(table.line.offset),
+            },
+            "worth": None if table.worth is None else asdict(table.worth),
             "nodes": [_node_fields(node) for node in table.nodes],
         }
         for table in calibration.tables
@@ -36,6 +50,7 @@ def dumps(calibration: Calibration) -> str:
             "cohort_sha256": calibration.normalisation.cohort_sha256,
         },
         "data": calibration.data,
+        "data_sha256": calibration.data_sha256,
         "speakers": calibration.speakers,
         "confidence": calibration.confidence,
         "grid": calibration.grid.tolist(),
@@ -56,9 +71,12 @@ def loads(text: str) -> Calibration:
         raise SettingsError("The calibration file is not JSON.", detail=str(error)) from error
     try:
         if content["format"] != FORMAT:
-            raise SettingsError(f"The calibration file has another format than {FORMAT}.")
+            raise SettingsError(
+                f"The calibration file has format {content['format']!s:.20}, this version reads "
+                f"{FORMAT}: calibrate again."
+            )
         return _calibration(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise SettingsError(
             "The calibration file lacks a field or has one of the wrong type.", detail=repr(error)
         ) from error
@@ -71,8 +89,9 @@ def _calibration(content: Mapping[str, Any]) -> Calibration:
         model=ModelHash(_text(content["model"])),
         normalisation=Normalisation(int(normalisation["top"]), str(normalisation["cohort_sha256"])),
         data=_text(content["data"]),
+        data_sha256=_text(content["data_sha256"]),
         speakers=int(content["speakers"]),
-        confidence=float(content["confidence"]),
+        confidence=_number(content["confidence"]),
         grid=_curve(content["grid"]),
         tables=tuple(_table(one) for one in content["tables"]),
     )
@@ -81,17 +100,39 @@ def _calibration(content: Mapping[str, Any]) -> Calibration:
 def _table(content: Mapping[str, Any]) -> Table:
     return Table(
         bandwidth=Bandwidth(content["bandwidth"]),
-        least_seconds=float(content["least_seconds"]),
+        support=Support(*(_range(content["support"][name]) for name in _SUPPORTED)),
+        line=Line(
+            tuple(_text(term) for term in content["line"]["terms"]),
+            tuple(_number(weight) for weight in content["line"]["slope"]),
+            tuple(_number(weight) for weight in content["line"]["offset"]),
+        ),
         nodes=tuple(_node(one) for one in content["nodes"]),
         conditions=_text(content["conditions"]),
+        worth=None if content["worth"] is None else _worth(content["worth"]),
+    )
+
+
+def _ranges(support: Support) -> list[tuple[str, Range]]:
+    return [(name, getattr(support, name)) for name in _SUPPORTED]
+
+
+def _range(content: object) -> Range:
+    least, most = _curve(content)
+    return Range(float(least), float(most))
+
+
+def _worth(content: Mapping[str, Any]) -> Worth:
+    before = content["before"]
+    return Worth(
+        cllr=_number(content["cllr"]),
+        min_cllr=_number(content["min_cllr"]),
+        before=None if before is None else _number(before),
     )
 
 
 def _node(content: Mapping[str, Any]) -> Node:
     return Node(
-        net_seconds=float(content["net_seconds"]),
-        scale=float(content["scale"]),
-        offset=float(content["offset"]),
+        net_seconds=_number(content["net_seconds"]),
         false_match=_curve(content["false_match"]),
         false_non_match=_curve(content["false_non_match"]),
         target_trials=int(content["target_trials"]),
@@ -102,8 +143,6 @@ def _node(content: Mapping[str, Any]) -> Node:
 def _node_fields(node: Node) -> dict[str, object]:
     return {
         "net_seconds": node.net_seconds,
-        "scale": node.scale,
-        "offset": node.offset,
         "target_trials": node.target_trials,
         "impostor_trials": node.impostor_trials,
         "false_match": _rounded_up(node.false_match),
@@ -124,6 +163,16 @@ def _curve(content: object) -> NDArray[np.float64]:
         message = "a curve is an array of finite numbers"
         raise ValueError(message)
     return curve
+
+
+def _number(content: object) -> float:
+    if not isinstance(content, int | float) or isinstance(content, bool):
+        message = "a number is missing"
+        raise TypeError(message)
+    if not math.isfinite(content):
+        message = "a number is not finite"
+        raise ValueError(message)
+    return float(content)
 
 
 def _text(content: object) -> str:

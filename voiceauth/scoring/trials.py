@@ -43,6 +43,38 @@ class Trials:
         return 1 + int(max(self.enrolled.max(), self.probed.max()))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """Trials with the conditions that they were made under.
+
+    Attributes:
+        trials: raw scores.
+        conditions: net seconds, enrolled seconds and SNR in decibels, float64, shape (trials, 3).
+        group: number of the length of probe that a trial belongs to, int64, shape (trials,).
+    """
+
+    trials: Trials
+    conditions: NDArray[np.float64]
+    group: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Refuse conditions that do not belong to the trials."""
+        count = len(self.trials.scores)
+        if self.conditions.shape != (count, 3) or self.group.shape != (count,):
+            raise InternalError(detail="compared voices have three conditions and a group each")
+        if not np.isfinite(self.conditions).all() or not (self.conditions[:, :2] > 0.0).all():
+            raise InternalError(detail="compared voices have lengths above 0 and a finite SNR")
+
+    def only(self, kept: NDArray[np.bool_]) -> "Compared":
+        """Keep some trials, bool, shape (trials,). Raises InternalError if one kind is lost."""
+        some = self.trials
+        return Compared(
+            Trials(some.scores[kept], some.target[kept], some.enrolled[kept], some.probed[kept]),
+            self.conditions[kept],
+            self.group[kept],
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A figure with its bootstrap interval."""

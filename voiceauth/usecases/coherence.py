@@ -51,6 +51,8 @@ def coherent(
             centroid([(one.embedding, one.net_seconds) for one in others]),
             net_seconds=segment.net_seconds,
             bandwidth=segment.bandwidth,
+            enrolled_seconds=sum(one.net_seconds for one in others),
+            snr_db=segment.snr_db,
         )
         if fits(score, false_non_match_rate):
             kept.append(segment)

@@ -10,7 +10,7 @@ import math
 from voiceauth.ports import Transaction
 from voiceauth.scoring.combine import centroid
 from voiceauth.types import Bandwidth, Embedding, Score, Subject, SubjectId
-from voiceauth.units import Rate, Seconds
+from voiceauth.units import Decibels, Rate, Seconds
 from voiceauth.usecases.engine import Engine
 
 PROPOSALS = 5
@@ -24,6 +24,7 @@ def other_subject_with_this_voice(
     *,
     net_seconds: Seconds,
     bandwidth: Bandwidth,
+    snr_db: Decibels | None = None,
 ) -> SubjectId | None:
     """Return the best other subject below the duplicate limit, or None."""
     others = engine.gallery.subjects(subject.tenant, None)
@@ -39,6 +40,8 @@ def other_subject_with_this_voice(
             centroid([(one.embedding, one.net_seconds) for one in prints]),
             net_seconds=net_seconds,
             bandwidth=bandwidth,
+            enrolled_seconds=sum(one.net_seconds for one in prints),
+            snr_db=snr_db,
         )
         rate = search_rate(score, others)
         if rate is not None and rate <= engine.enrolment.duplicate_false_match_rate:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from voiceauth.consent.rules import in_force
 from voiceauth.errors import ConsentMissingError, NotFoundError, OptedOutError
 from voiceauth.ports import Transaction
-from voiceauth.scoring.combine import centroid
+from voiceauth.scoring.combine import centroid, mean_level
 from voiceauth.types import (
     AudioFormat,
     CallId,
@@ -54,6 +54,20 @@ class EnrolmentRequest:
     audio_format: AudioFormat
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reference:
+    """A voice that new segments are held against, and the speech behind it."""
+
+    embedding: Embedding
+    net_seconds: Seconds
+
+    @classmethod
+    def of(cls, parts: Sequence[EnrolmentSegment] | Sequence[Voiceprint]) -> "_Reference":
+        """Average segments or voiceprints by their speech."""
+        mean = centroid([(one.embedding, one.net_seconds) for one in parts])
+        return cls(mean, sum(one.net_seconds for one in parts))
+
+
 class EnrolCall(HearingCall):
     """One call of an enrolment. Not thread-safe: one caller, one driver."""
 
@@ -63,7 +77,7 @@ class EnrolCall(HearingCall):
         self._request = request
         self._carried: tuple[EnrolmentSegment, ...] = ()
         self._collected: list[EnrolmentSegment] = []
-        self._earlier: Embedding | None = None
+        self._earlier: _Reference | None = None
         self._incoherent_seconds: Seconds = 0.0
 
     def load(self) -> EnrolmentProgress:
@@ -80,7 +94,7 @@ class EnrolCall(HearingCall):
             self._carried = tuple(view.pending_segments(request.tenant, request.subject, model))
             prints = view.voiceprints(request.tenant, request.subject, model)
         if prints:
-            self._earlier = centroid([(one.embedding, one.net_seconds) for one in prints])
+            self._earlier = _Reference.of(prints)
         return self.progress()
 
     @property
@@ -170,6 +184,7 @@ class EnrolCall(HearingCall):
             mean,
             net_seconds=kept_net,
             bandwidth=kept[0].bandwidth,
+            snr_db=mean_level((one.snr_db, one.net_seconds) for one in kept),
         )
         if duplicate is not None:
             return self._keep(
@@ -247,6 +262,7 @@ class EnrolCall(HearingCall):
             "net_seconds": round(net, 3),
             "heard_seconds": round(self._listener.heard_seconds, 3),
             "model": self._engine.embedder.model,
+            "calibration": self._engine.scorer.version,
             **extra,
         }
         entry = transaction.append(
@@ -273,14 +289,16 @@ class EnrolCall(HearingCall):
         references = [self._earlier] if self._earlier is not None else []
         others = (*self._carried, *self._collected)
         if others:
-            references.append(centroid([(one.embedding, one.net_seconds) for one in others]))
+            references.append(_Reference.of(others))
         # The first segment has nothing to agree with, but must be one that can be judged later.
-        for reference in references or [embedding]:
+        for reference in references or [_Reference(embedding, span.net_seconds)]:
             score = self._engine.scorer.score(
                 embedding,
-                reference,
+                reference.embedding,
                 net_seconds=span.net_seconds,
                 bandwidth=span.quality.bandwidth,
+                enrolled_seconds=reference.net_seconds,
+                snr_db=span.quality.snr_db,
             )
             if score.false_non_match_rate is None:
                 return Reason.NO_CALIBRATION_SUPPORT  # too short to be judged is not strange

@@ -146,6 +146,8 @@ class IdentifyCall(HearingCall):
             centroid([(one.embedding, one.net_seconds) for one in prints]),
             net_seconds=self._probe.net_seconds,
             bandwidth=self._probe.bandwidth,
+            enrolled_seconds=sum(one.net_seconds for one in prints),
+            snr_db=self._probe.snr_db,
         )
         return Candidate(subject, score)
 

@@ -38,7 +38,7 @@ def open_instruments(settings: Settings) -> Instruments:
     )
     return Instruments(
         embedder=bundle.speaker,
-        scorer=CalibratedScorer(bundle.calibration, bundle.cohort),
+        scorer=CalibratedScorer(bundle.calibration, bundle.cohort, bundle.speaker.model),
         speech=speech_options(settings, bundle.speaker.rate_hz),
         models=bundle.cards,
     )

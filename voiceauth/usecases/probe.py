@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The speech of one call as far as it was embedded: one mean, one weight, one bandwidth."""
 
-from voiceauth.scoring.combine import WeightedMean
+from voiceauth.scoring.combine import MeanLevel, WeightedMean
 from voiceauth.types import Bandwidth, Embedding, Span
-from voiceauth.units import Seconds
+from voiceauth.units import Decibels, Seconds
 
 
 class Probe:
@@ -11,11 +11,13 @@ class Probe:
 
     def __init__(self) -> None:
         self._mean = WeightedMean()
+        self._noise = MeanLevel()
         self._narrow: Seconds = 0.0
 
     def add(self, span: Span, embedding: Embedding) -> None:
         """Add a counted span."""
         self._mean.add(embedding, span.net_seconds)
+        self._noise.add(span.quality.snr_db, span.net_seconds)
         if span.quality.bandwidth is Bandwidth.NARROWBAND:
             self._narrow += span.net_seconds
 
@@ -29,6 +31,11 @@ class Probe:
         """What most of the speech came through; narrowband in doubt, the harder condition."""
         wide = self._mean.net_seconds - self._narrow
         return Bandwidth.WIDEBAND if wide > self._narrow else Bandwidth.NARROWBAND
+
+    @property
+    def snr_db(self) -> Decibels | None:
+        """Signal-to-noise ratio over all of it; None if it could not be measured."""
+        return self._noise.mean()
 
     def mean(self) -> Embedding:
         """Return the net-seconds-weighted mean, unit norm. Raises InternalError when empty."""

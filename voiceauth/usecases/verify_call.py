@@ -75,6 +75,7 @@ class VerifyCall(HearingCall):
         self._policy: Policy = engine.policy(claim.policy)
         self._standing = SubjectStanding.UNKNOWN
         self._enrolled: Embedding | None = None
+        self._enrolled_seconds: Seconds = engine.enrolment.needed_seconds
         self._decider: Decider | None = None
         self._probe = Probe()
         self._score: Score | None = None
@@ -241,6 +242,7 @@ class VerifyCall(HearingCall):
         if any(one.model != engine.embedder.model for one in prints):
             raise IntegrityError(detail="a voiceprint of another model came back")
         enrolled = centroid([(one.embedding, one.net_seconds) for one in prints])
+        self._enrolled_seconds = sum(one.net_seconds for one in prints)
         return SubjectStanding.ENROLLED, enrolled
 
     def _decoy(self) -> Embedding:
@@ -256,7 +258,12 @@ class VerifyCall(HearingCall):
         if self._enrolled is None:
             raise InternalError(detail="weigh before load")
         return self._engine.scorer.score(
-            probe, self._enrolled, net_seconds=net, bandwidth=self._probe.bandwidth
+            probe,
+            self._enrolled,
+            net_seconds=net,
+            bandwidth=self._probe.bandwidth,
+            enrolled_seconds=self._enrolled_seconds,
+            snr_db=self._probe.snr_db,
         )
 
     def _decide(self, *, final: bool) -> Outcome:

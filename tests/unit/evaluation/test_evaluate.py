@@ -58,11 +58,20 @@ class _Scorer:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Seconds, Bandwidth]] = []
+        self.conditions: list[tuple[float | None, float | None]] = []
 
     def score(
-        self, probe: Embedding, enrolled: Embedding, *, net_seconds: Seconds, bandwidth: Bandwidth
+        self,
+        probe: Embedding,
+        enrolled: Embedding,
+        *,
+        net_seconds: Seconds,
+        bandwidth: Bandwidth,
+        enrolled_seconds: float | None = None,
+        snr_db: float | None = None,
     ) -> Score:
         self.asked.append((net_seconds, bandwidth))
+        self.conditions.append((enrolled_seconds, snr_db))
         raw = cosine(probe, enrolled)
         return Score(raw, llr=10.0 * raw, false_match_rate=0.005, false_non_match_rate=0.5)
 
@@ -117,6 +126,7 @@ def test_the_scorer_is_asked_with_length_and_bandwidth(
     assert len(scorer.asked) == len(scored.scores) == 4
     assert all(seconds > 0.5 for seconds, _ in scorer.asked)
     assert {bandwidth for _, bandwidth in scorer.asked} == {Bandwidth.WIDEBAND}
+    assert all(enrolled and snr_db is not None for enrolled, snr_db in scorer.conditions)
 
 
 def test_simulated_lines_are_seeded_and_make_narrowband(
