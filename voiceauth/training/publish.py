@@ -23,10 +23,18 @@ from voiceauth.training.quantise import quantise
 from voiceauth.training.student import Student, StudentShape
 from voiceauth.training.trials import figures
 
-NAME = "voiceauth-ecapa256-8k"
 LICENCE = "Apache-2.0"
 SET = "speechocean762"
 """The set whose dev and test speakers give the figures."""
+
+
+def name_of(shape: StudentShape) -> str:
+    """Name of a model of this shape, and of its files."""
+    return f"voiceauth-ecapa{shape.channels}-8k"
+
+
+NAME = name_of(StudentShape())
+"""Name of a model of the usual width."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +65,29 @@ def publish(places: Places) -> dict[str, Any]:
     """
     run = json.loads((places.run / "run.json").read_text())
     student = Student(shape_of(run))
+    name = name_of(student.shape)
     load_student(places.run / "last.pt", student)
     places.models.mkdir(parents=True, exist_ok=True)
-    graph = places.models / f"{NAME}.onnx"
-    cosine = export(student, graph, {"licence": LICENCE, "name": NAME})
-    save_weights(places.models / "training" / f"{NAME}.npz", student)
+    graph = places.models / f"{name}.onnx"
+    cosine = export(student, graph, {"licence": LICENCE, "name": name})
+    save_weights(places.models / "training" / f"{name}.npz", student)
     speaker = OnnxSpeaker.of_file(graph)
     train = load_corpus(places.data, places.cache, "speech", "train")
-    write_cohort(places.models / f"{NAME}-cohort.npz", build_cohort(speaker.embed, train))
+    write_cohort(places.models / f"{name}-cohort.npz", build_cohort(speaker.embed, train))
     record = {
-        "name": NAME,
+        "name": name,
         "channels": student.shape.channels,
         "weights": sum(one.numel() for one in student.parameters()),
         "sha256": str(speaker.model),
-        "cohort_sha256": _digest(places.models / f"{NAME}-cohort.npz"),
+        "cohort_sha256": _digest(places.models / f"{name}-cohort.npz"),
         "parity_cosine": cosine,
         "people": len(train.speakers()),
         "run": run,
         "int8": _int8(graph, places, train),
         **measure(speaker, places),
     }
-    (places.models / f"{NAME}.json").write_text(json.dumps(record, indent=1) + "\n")
-    write_card(places.models / f"{NAME}.md", record)
+    (places.models / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_card(places.models / f"{name}.md", record)
     return record
 
 
