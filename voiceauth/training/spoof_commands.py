@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command("spoof-publish")(spoof_publish)
 
 
-def spoof_data(
+def spoof_data(  # noqa: PLR0917 - options, all named on the command line
     data: Data,
     out: Annotated[Path, typer.Option("--out", help="Root of the new pack.")],
     cache: Cache = None,
@@ -38,7 +38,7 @@ def spoof_data(
         typer.echo(f"{system}: {count or 'not installed'}")
 
 
-def spoof(
+def spoof(  # noqa: PLR0917 - options, all named on the command line
     data: Data,
     attacks: Attacks,
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],

@@ -109,7 +109,7 @@ def train_spoof(plan: SpoofRunPlan) -> Path:
     sounds = build_sounds(noise, rooms, speech, plan.seed)
     stream = SpoofStream(sources, sounds, plan.crops, plan.seed + 1000 * (state.step + 1))
     loader = torch.utils.data.DataLoader(
-        stream, batch_size=None, num_workers=plan.workers, prefetch_factor=32
+        stream, batch_size=None, num_workers=plan.workers, prefetch_factor=32 if plan.workers else None
     )
     _record(plan, (speech.digest, neural.digest, made.digest))
     _loop(plan, state, iter(loader))

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From made attacks to a loaded spoof model, on two minutes of synthetic voices."""
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from voiceauth.errors import BadAudioError, IntegrityError, ModelHashMismatchError, TooShortError
+from voiceauth.models.spoof import OnnxSpoof
+from voiceauth.testing.channel import Severity
+from voiceauth.training.attacks import AttackPlan, make
+from voiceauth.training.corpus import load_corpus
+from voiceauth.training.spoof_crops import Pool, SpoofCropPlan, by_system
+from voiceauth.training.spoof_export import export_spoof
+from voiceauth.training.spoof_net import SpoofNet, SpoofShape
+from voiceauth.training.spoof_publish import fit_calibration
+from voiceauth.training.spoof_run import SpoofRunPlan, load_network, train_spoof
+from voiceauth.training.spoof_trials import BONA_FIDE, Presentation, rates
+from voiceauth.training.vocoders import COPYING
+from voiceauth.types import ModelHash
+
+pytestmark = pytest.mark.train
+SMALL = SpoofShape(widths=(4, 4, 4, 8), hidden=8)
+NEEDS_WORLD = {"world", "world-changed"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export a network with random weights."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("spoof") / "spoof.onnx"
+    export_spoof(SpoofNet(SMALL), path, "Apache-2.0")
+    return path
+
+
+@pytest.mark.parametrize("system", sorted(set(COPYING) - NEEDS_WORLD))
+def test_a_vocoder_keeps_length_and_speaks(system: str) -> None:
+    """Copy-synthesis gives finite speech of the same length, audible and not the same samples."""
+    time = np.arange(16000) / 16000
+    voice = (0.2 * np.sign(np.sin(2 * np.pi * 120 * time)) * np.sin(9 * time)).astype(np.float32)
+    copied = COPYING[system](voice, np.random.default_rng(1))
+    assert copied.shape == voice.shape
+    assert np.isfinite(copied).all()
+    assert 0.1 < np.std(copied) / np.std(voice) < 5.0
+    assert not np.allclose(copied, voice, atol=1e-3)
+
+
+def test_a_run_from_attacks_to_a_checkpoint(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attacks are made of the train speakers only, learnt from, and a run goes on where it was."""
+    for name in NEEDS_WORLD:
+        monkeypatch.delitem(COPYING, name)
+    made = tmp_path / "made"
+    counts = make(AttackPlan(pack, tmp_path / "c", made, copies=2, readings=0))
+    assert counts["lpc"] == 2
+    with (made / "manifest.csv").open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert {row["speaker"] for row in rows} <= {"", "S0", "S1", "S2", "S3"}
+    assert {row["split"] for row in rows} == {"train"}
+    data = _with_spoofs(pack, made, rows, tmp_path / "data")
+    crops = SpoofCropPlan(batch=4, seconds=1.0, reuse=2, pool=8, severity=Severity(slow_codecs=0.0))
+    plan = SpoofRunPlan(
+        data, made, tmp_path / "c2", tmp_path / "run", 1.0, workers=0, crops=crops, shape=SMALL
+    )
+    first = torch.load(train_spoof(plan), weights_only=True)
+    second = torch.load(train_spoof(dataclasses.replace(plan, budget=2.0)), weights_only=True)
+    assert first["step"] >= 1
+    assert second["step"] > first["step"]
+    assert load_network(tmp_path / "run" / "last.pt").shape == SMALL
+
+
+def _with_spoofs(pack: Path, made: Path, rows: list[dict[str, str]], root: Path) -> Path:
+    """The pack with some attacks as its own synthetic speech."""
+    root.mkdir()
+    for folder in ("speech", "noise", "ir"):
+        (root / folder).symlink_to(pack / folder)
+    (root / "train").symlink_to(made / "train")
+    with (pack / "manifest.csv").open(encoding="utf-8", newline="") as handle:
+        recorded = list(csv.DictReader(handle))
+    with (root / "manifest.csv").open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, rows[0].keys(), restval="")
+        writer.writeheader()
+        writer.writerows(recorded + rows[:4])
+    return root
+
+
+def test_left_out_systems_are_not_drawn(pack: Path, tmp_path: Path) -> None:
+    """A system that is left out has no clips among the sources."""
+    speech = load_corpus(pack, tmp_path, "speech", "train")
+    systems = {clip.path: ("a", "b")[i % 2] for i, clip in enumerate(speech.clips)}
+    assert set(by_system(speech, systems, ("b",))) == {"a"}
+
+
+def test_a_full_pool_forgets_the_oldest() -> None:
+    """Fresh crops replace the oldest ones, and a batch has the planned size."""
+    plan = SpoofCropPlan(batch=5, pool=3)
+    pool = Pool(plan, np.random.default_rng(0))
+    pool.add(torch.arange(5.0)[:, None], torch.zeros(5))
+    waves, labels = pool.draw()
+    assert len(pool) == 3
+    assert waves.shape == (5, 1)
+    assert labels.shape == (5,)
+    assert set(waves[:, 0].tolist()) <= {2.0, 3.0, 4.0}
+
+
+def test_the_model_ignores_level_and_offset(model: Path) -> None:
+    """Louder speech, or speech with an offset, has the same score."""
+    spoof = OnnxSpoof.of_file(model)
+    wave = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * np.float32(0.05)
+    assert spoof.score(wave * 4) == pytest.approx(spoof.score(wave), abs=0.01)
+    assert spoof.score(wave + np.float32(0.02)) == pytest.approx(spoof.score(wave), abs=0.01)
+
+
+def test_a_batch_scores_like_its_spans(model: Path) -> None:
+    """Spans scored together and alone have the same scores."""
+    spoof = OnnxSpoof.of_file(model)
+    spans = np.random.default_rng(0).standard_normal((3, 12000)).astype(np.float32)
+    alone = [spoof.score(span) for span in spans]
+    assert spoof.score_batch(spans) == pytest.approx(alone, abs=1e-4)
+
+
+def test_spans_that_cannot_be_scored_are_refused(model: Path) -> None:
+    """Too short, not finite or of another shape: an error of the engine, never a score."""
+    spoof = OnnxSpoof.of_file(model)
+    with pytest.raises(TooShortError):
+        spoof.score(np.zeros(spoof.least_samples - 1, np.float32))
+    with pytest.raises(BadAudioError):
+        spoof.score(np.full(16000, np.nan, np.float32))
+    with pytest.raises(BadAudioError):
+        spoof.score(np.zeros((1, 16000), np.float32))
+
+
+def test_silence_has_a_finite_score(model: Path) -> None:
+    """Digital silence is scored without a division by zero."""
+    assert np.isfinite(OnnxSpoof.of_file(model).score(np.zeros(16000, np.float32)))
+
+
+def test_another_file_is_refused(model: Path, tmp_path: Path) -> None:
+    """Neither a changed file nor something else is taken for the model."""
+    with pytest.raises(ModelHashMismatchError):
+        OnnxSpoof.of_file(model, sha256="0" * 64)
+    other = tmp_path / "other.onnx"
+    other.write_bytes(b"not a model")
+    with pytest.raises(IntegrityError):
+        OnnxSpoof.of_file(other)
+
+
+def test_calibration_and_rates_of_separate_classes() -> None:
+    """Well separated classes give a falling line and low rates; every species counts alike."""
+    rng = np.random.default_rng(0)
+    found = [
+        Presentation(system, f"{system}{i % 10}", "G.711", float(rng.normal(mean, 1.0)))
+        for system, mean, count in ((BONA_FIDE, -1.0, 400), ("many", 1.0, 400), ("few", 1.0, 40))
+        for i in range(count)
+    ]
+    line = fit_calibration(found, ModelHash("a" * 64))
+    assert line.slope < 0.0
+    assert abs(line.offset) < 1.0
+    bona = [one for one in found if one.system == BONA_FIDE]
+    attacks = [one for one in found if one.system == "many"]
+    row = rates(bona, attacks, "many", draws=20)
+    assert row.eer < 0.25
+    assert row.apcer_5_low <= row.apcer_5 <= row.apcer_5_high
+    reversed_row = rates(attacks, bona, "wrong way round", draws=20)
+    assert reversed_row.eer > 0.75
