@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,8 +109,9 @@ def train_spoof(plan: SpoofRunPlan) -> Path:
     rooms = load_corpus(plan.data, plan.cache, "ir", "train")
     sounds = build_sounds(noise, rooms, speech, plan.seed)
     stream = SpoofStream(sources, sounds, plan.crops, plan.seed + 1000 * (state.step + 1))
+    ahead = 32 if plan.workers else None
     loader = torch.utils.data.DataLoader(
-        stream, batch_size=None, num_workers=plan.workers, prefetch_factor=32 if plan.workers else None
+        stream, batch_size=None, num_workers=plan.workers, prefetch_factor=ahead
     )
     _record(plan, (speech.digest, neural.digest, made.digest))
     _loop(plan, state, iter(loader))
@@ -119,7 +121,9 @@ def train_spoof(plan: SpoofRunPlan) -> Path:
 def load_network(path: Path) -> SpoofNet:
     """The network of a checkpoint, in evaluation mode."""
     stored = torch.load(path, map_location="cpu", weights_only=True)
-    shape = {name: tuple(v) if isinstance(v, list) else v for name, v in stored["shape"].items()}
+    shape: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in stored["shape"].items()
+    }
     network = SpoofNet(SpoofShape(**shape))
     network.load_state_dict(stored["network"])
     return network.eval()

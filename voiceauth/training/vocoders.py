@@ -163,7 +163,8 @@ def invert(  # noqa: PLR0917 - an inner routine, called by position
     for _ in range(rounds):
         found = stft(istft(magnitude * phase, size, hop, samples), size, hop)[: len(phase)]
         pushed = found + np.float32(0.9) * (found - before)
-        phase, before = pushed / np.maximum(np.abs(pushed), 1e-8), found
+        phase = (pushed / np.maximum(np.abs(pushed), 1e-8)).astype(np.complex64)
+        before = found
     return istft(magnitude * phase, size, hop, samples)
 
 
@@ -192,7 +193,7 @@ def _mel_pair(bins: int, bands: int) -> tuple[FloatArray, FloatArray]:
 
 def _engine() -> Any:
     try:
-        import pyworld  # noqa: PLC0415 - part of the train extra
+        import pyworld  # type: ignore[import-untyped]  # noqa: PLC0415 - part of the train extra
     except ImportError as error:
         raise MissingExtraError("pyworld", "train") from error
     return pyworld
