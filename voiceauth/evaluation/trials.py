@@ -7,9 +7,12 @@ relative to a root folder.
 """
 
 import csv
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from voiceauth.errors import InputError
 
@@ -102,3 +105,39 @@ def speakers_of(trials: Sequence[Trial]) -> dict[str, str]:
     """
     known = {trial.test_path: trial.enrol_id for trial in trials if trial.target}
     return {trial.test_path: known.get(trial.test_path, trial.test_path) for trial in trials}
+
+
+def draw_trials(
+    people: Mapping[str, Sequence[str]], *, enrol: int, probes: int, seed: int
+) -> tuple[Trial, ...]:
+    """Build a trial list from labelled recordings by a seeded rule.
+
+    Each person's recordings, sorted by name, are shuffled by a generator that the seed and the
+    person's name fix; the first ``enrol`` of them enrol, the next ``probes`` probe, and every probe
+    meets every enrolment. People with fewer than ``enrol + 1`` recordings take no part.
+
+    Args:
+        people: person to recordings, relative to one root.
+        enrol: recordings that enrol a person.
+        probes: recordings that probe, at most.
+        seed: of the shuffling.
+
+    Raises:
+        InputError: fewer than two people are left.
+    """
+    enrolled: dict[str, tuple[str, ...]] = {}
+    probing: list[tuple[str, str]] = []
+    for person, paths in sorted(people.items()):
+        if len(paths) <= enrol:
+            continue
+        rng = np.random.default_rng((seed, zlib.crc32(person.encode())))
+        drawn = [sorted(paths)[place] for place in rng.permutation(len(paths))]
+        enrolled[person] = tuple(drawn[:enrol])
+        probing += [(person, path) for path in drawn[enrol : enrol + probes]]
+    if len(enrolled) < 2:  # noqa: PLR2004 - both kinds of trials
+        raise InputError("A trial list needs two people with recordings to spare.")
+    return tuple(
+        Trial(claimed, parts, path, target=claimed == person)
+        for claimed, parts in enrolled.items()
+        for person, path in probing
+    )

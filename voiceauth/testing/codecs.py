@@ -29,6 +29,7 @@ from voiceauth.errors import BadAudioError, MissingExtraError, UnsupportedFormat
 from voiceauth.units import Hertz
 
 RATE_HZ: Hertz = 8000
+WIDEBAND_HZ: Hertz = 16000
 AMR_RATES = (4750, 5150, 5900, 6700, 7400, 7950, 10200, 12200)
 """Bits per second of the eight AMR-NB modes."""
 
@@ -84,8 +85,7 @@ def transcode(waveform: Waveform, coding: Coding) -> Waveform:
         UnsupportedFormatError: a bit rate that the codec does not have.
         MissingExtraError: PyAV is needed and not installed.
     """
-    if waveform.ndim != 1 or waveform.size == 0 or not np.isfinite(waveform).all():
-        raise BadAudioError(detail="transcode takes finite samples of shape (samples,)")
+    _check(waveform)
     match coding.codec:
         case Codec.PCMU:
             return mu_law(waveform)
@@ -95,6 +95,33 @@ def transcode(waveform: Waveform, coding: Coding) -> Waveform:
             return _gsm(waveform)
         case _:
             return _ffmpeg(waveform, coding)
+
+
+def transcode_wideband(waveform: Waveform, coding: Coding) -> Waveform:
+    """Encode and decode by a wideband codec, without the way through 8 kHz.
+
+    Args:
+        waveform: float32, shape (samples,), 16 kHz, in [-1, 1].
+        coding: G.722, or Opus with ``wideband``.
+
+    Returns:
+        float32, shape (samples,), 16 kHz, aligned with the input.
+
+    Raises:
+        BadAudioError: not one-dimensional, empty or not finite.
+        UnsupportedFormatError: a narrowband codec, or a bit rate that the codec does not have.
+        MissingExtraError: PyAV is needed and not installed.
+    """
+    _check(waveform)
+    wide = coding.codec is Codec.G722 or (coding.codec is Codec.OPUS and coding.wideband)
+    if not wide:
+        raise UnsupportedFormatError(detail=f"{coding.codec} is no wideband codec")
+    return _ffmpeg(waveform, coding, WIDEBAND_HZ)
+
+
+def _check(waveform: Waveform) -> None:
+    if waveform.ndim != 1 or waveform.size == 0 or not np.isfinite(waveform).all():
+        raise BadAudioError(detail="transcode takes finite samples of shape (samples,)")
 
 
 def mu_law(waveform: Waveform) -> Waveform:
@@ -176,15 +203,16 @@ def _recipe(coding: Coding) -> _Recipe:
     raise UnsupportedFormatError(detail=f"{coding.codec} at {coding.bits_per_second} bit/s")
 
 
-def _ffmpeg(waveform: Waveform, coding: Coding) -> Waveform:
+def _ffmpeg(waveform: Waveform, coding: Coding, rate_hz: Hertz = RATE_HZ) -> Waveform:
     recipe = _recipe(coding)
     bits = coding.bits_per_second or DEFAULT_BITS[coding.codec]
-    source = _resample(waveform, RATE_HZ, recipe.rate_hz)
+    source = _resample(waveform, rate_hz, recipe.rate_hz)
     # Silence after the end brings the delayed last samples out of the codec.
     source = np.pad(source, (0, recipe.rate_hz // 25))
     pcm = np.clip(np.round(source * 32768.0), -32768, 32767).astype(np.int16)
     decoded, rate = _round_trip(pcm, recipe, bits)
-    return _fit(_resample(decoded, rate, RATE_HZ)[recipe.delay :], len(waveform))
+    delay = recipe.delay * rate_hz // RATE_HZ
+    return _fit(_resample(decoded, rate, rate_hz)[delay:], len(waveform))
 
 
 def _round_trip(pcm: NDArray[np.int16], recipe: _Recipe, bits: int) -> tuple[Waveform, Hertz]:

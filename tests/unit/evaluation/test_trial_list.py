@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from voiceauth.errors import InputError
-from voiceauth.evaluation.trials import Trial, read_trials, speakers_of
+from voiceauth.evaluation.trials import Trial, draw_trials, read_trials, speakers_of
 
 HEADER = "enrol_id,enrol_paths,test_path,target"
 GOOD = "ann,a/1.wav|a/2.wav,a/3.wav,1"
@@ -83,3 +83,48 @@ def test_a_test_recording_belongs_to_its_target_enrolment() -> None:
     )
 
     assert speakers_of(trials) == {"x.wav": "ann", "y.wav": "y.wav"}
+
+
+def _corpus(people: int, recordings: int) -> dict[str, list[str]]:
+    return {
+        f"p{person}": [f"p{person}/{place}.wav" for place in range(recordings)]
+        for person in range(people)
+    }
+
+
+def test_a_drawn_list_meets_everybody_with_everybody() -> None:
+    """Three enrol, two probe, nothing does both; each probe meets each enrolment once."""
+    trials = draw_trials(_corpus(4, 7), enrol=3, probes=2, seed=1)
+
+    assert len(trials) == 4 * 4 * 2
+    assert len({(trial.enrol_id, trial.test_path) for trial in trials}) == len(trials)
+    for trial in trials:
+        assert len(set(trial.enrol_paths)) == 3
+        assert trial.test_path not in trial.enrol_paths
+        assert all(path.startswith(f"{trial.enrol_id}/") for path in trial.enrol_paths)
+        assert trial.target == trial.test_path.startswith(f"{trial.enrol_id}/")
+
+
+def test_a_drawn_list_is_fixed_by_its_seed() -> None:
+    """The order of people and recordings makes no difference, another seed does."""
+    people = _corpus(3, 8)
+    shuffled = {name: people[name][::-1] for name in reversed(people)}
+
+    first = draw_trials(people, enrol=3, probes=4, seed=1)
+
+    assert draw_trials(shuffled, enrol=3, probes=4, seed=1) == first
+    assert draw_trials(people, enrol=3, probes=4, seed=2) != first
+    fewer = {name: people[name] for name in ("p0", "p1")}
+    some = draw_trials(fewer, enrol=3, probes=4, seed=1)
+    assert set(some) < set(first)
+
+
+def test_people_with_too_few_recordings_take_no_part() -> None:
+    """Somebody whose recordings all enrol could not be tested; a list needs two others."""
+    people = _corpus(3, 4) | {"short": ["short/1.wav", "short/2.wav", "short/3.wav"]}
+
+    trials = draw_trials(people, enrol=3, probes=5, seed=1)
+
+    assert {trial.enrol_id for trial in trials} == {"p0", "p1", "p2"}
+    with pytest.raises(InputError, match="two people"):
+        draw_trials(_corpus(1, 9), enrol=3, probes=5, seed=1)

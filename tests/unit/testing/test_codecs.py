@@ -10,7 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from voiceauth.errors import BadAudioError, MissingExtraError, UnsupportedFormatError
-from voiceauth.testing.codecs import AMR_RATES, Codec, Coding, a_law, mu_law, transcode
+from voiceauth.testing.codecs import (
+    AMR_RATES,
+    Codec,
+    Coding,
+    a_law,
+    mu_law,
+    transcode,
+    transcode_wideband,
+)
 
 needs_av = pytest.mark.skipif(
     importlib.util.find_spec("av") is None, reason="the codecs extra is not installed"
@@ -137,3 +145,24 @@ def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingExtraError, match=r"voiceauth\[codecs\]"):
         transcode(voice(800), Coding(Codec.AMR))
+
+
+@needs_av
+@pytest.mark.parametrize(
+    "coding", [Coding(Codec.G722), Coding(Codec.OPUS, 24000, wideband=True)], ids=str
+)
+def test_wideband_codecs_keep_what_lies_above_four_kilohertz(coding: Coding) -> None:
+    """At 16 kHz a wideband codec carries a 5.5-kHz tone, in place to the sample."""
+    time = np.arange(16000) / 16000.0
+    swell = 0.5 - 0.5 * np.cos(2.0 * np.pi * 4.0 * time)
+    tone = (0.3 * swell * np.sin(2.0 * np.pi * 5500.0 * time)).astype(np.float32)
+    coded = transcode_wideband(tone, coding)
+    assert coded.shape == tone.shape
+    assert float(np.corrcoef(coded, tone)[0, 1]) > 0.9
+
+
+@pytest.mark.parametrize("coding", [Coding(Codec.PCMU), Coding(Codec.AMR)], ids=str)
+def test_narrowband_codecs_are_refused_at_16_khz(coding: Coding) -> None:
+    """A narrowband codec has no wideband pass."""
+    with pytest.raises(UnsupportedFormatError):
+        transcode_wideband(voice(800), coding)
