@@ -19,6 +19,7 @@ from voiceauth.types import (
     Embedding,
     EnrolmentSegment,
     GroupName,
+    HeardRecording,
     KeyId,
     LedgerEntry,
     ModelHash,
@@ -169,7 +170,29 @@ class KeyService(Protocol):
         ...
 
 
-class Transaction(Protocol):
+class ReplayStore(Protocol):
+    """What was heard of each subject, as keyed fingerprints: part of every transaction."""
+
+    def recordings(self, tenant: TenantId, subject: SubjectId) -> Sequence[HeardRecording]:
+        """Read a subject's recordings, oldest first; none for an unknown subject.
+
+        Raises:
+            IntegrityError: what is stored was changed; it never reads as "nothing heard".
+        """
+        ...
+
+    def put_recordings(
+        self, tenant: TenantId, subject: SubjectId, recordings: Sequence[HeardRecording]
+    ) -> None:
+        """Replace a subject's recordings; an empty sequence removes them.
+
+        Raises:
+            NotFoundError: there is no such subject.
+        """
+        ...
+
+
+class Transaction(ReplayStore, Protocol):
     """One atomic, durable change of the vault. Nothing in it is visible until it commits."""
 
     def subject(self, tenant: TenantId, subject: SubjectId) -> Subject | None:
@@ -223,7 +246,7 @@ class Transaction(Protocol):
         ...
 
     def delete_voiceprints(self, tenant: TenantId, subject: SubjectId) -> int:
-        """Delete all voiceprints and pending segments of a subject; return how many prints."""
+        """Delete voiceprints, pending segments and recordings; return how many voiceprints."""
         ...
 
     def pending_segments(

@@ -541,6 +541,35 @@ class EnrolmentResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A keyed acoustic fingerprint of some net speech.
+
+    Attributes:
+        version: of the learned part that made it; others cannot be compared with it.
+        frames: 32 bits each, one per 32 ms.
+        bits: packed, 4 bytes per frame.
+    """
+
+    version: str
+    frames: int
+    bits: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HeardRecording:
+    """The fingerprint of what was heard in one call of a subject.
+
+    Attributes:
+        call: where it was heard.
+        heard_at: UTC.
+    """
+
+    call: CallId
+    heard_at: datetime
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """What is told about a model in use."""
 

@@ -14,6 +14,7 @@ from voiceauth.testing.fakes import EPOCH, FakeClock, FakeRandom
 from voiceauth.testing.records import (
     MODEL,
     made_up_consent,
+    made_up_recording,
     made_up_segment,
     made_up_voiceprint,
 )
@@ -53,6 +54,7 @@ def write_until_killed(home: Path, number: int) -> None:
                 elif step == "enrolled":
                     change.add_voiceprint(BANK, made_up_voiceprint(f"v-{name}", name))
                     change.put_pending_segments(BANK, name, MODEL, ())
+                    change.put_recordings(BANK, name, [made_up_recording(count)])
                 else:
                     change.erase_subject(BANK, name)
             os.write(1, f"{step} {name} {entry.sequence}\n".encode())
@@ -95,6 +97,7 @@ def check(vault: SqliteVault, last_step: dict[str, str], last_sequence: int) -> 
             assert len(prints) + len(pending) == 1 or reached < STEPS.index("pending")
             assert len(prints) == 1 or reached < STEPS.index("enrolled")
             assert not (prints and pending)
+            assert len(view.recordings(BANK, SubjectId(name))) == len(prints)
             assert all(len(one.segments) == 2 for one in prints)
 
 

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Made-up consents, segments and voiceprints for tests: valid, repeatable, nobody's."""
+"""Made-up consents, segments, voiceprints and recordings for tests: valid, repeatable, nobody's."""
 
 from datetime import datetime
 
 import numpy as np
 
-from voiceauth.testing.fakes import EPOCH
+from voiceauth.testing.fakes import EPOCH, FakeRandom
 from voiceauth.types import (
     Bandwidth,
     CallId,
     Consent,
     Embedding,
     EnrolmentSegment,
+    Fingerprint,
+    HeardRecording,
     ModelHash,
     SubjectId,
     Voiceprint,
@@ -60,3 +62,11 @@ def made_up_voiceprint(
         created_at=EPOCH,
         segments=parts,
     )
+
+
+def made_up_recording(
+    seed: int, *, call: str = "call-1", heard_at: datetime = EPOCH, frames: int = 100
+) -> HeardRecording:
+    """Return a recording whose bits depend on the seed only."""
+    bits = FakeRandom(seed).token(4 * frames)
+    return HeardRecording(CallId(call), heard_at, Fingerprint("made-up", frames, bits))

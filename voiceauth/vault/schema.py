@@ -51,7 +51,14 @@ CREATE TRIGGER ledger_keeps_content BEFORE UPDATE ON ledger
 BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_RECORDINGS = """
+CREATE TABLE recordings (
+    row_key BLOB PRIMARY KEY REFERENCES subjects (row_key) ON DELETE CASCADE,
+    sealed BLOB NOT NULL
+) STRICT
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _RECORDINGS)
 """Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
 
 

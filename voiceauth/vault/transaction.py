@@ -20,6 +20,7 @@ from voiceauth.types import (
     Consent,
     EnrolmentSegment,
     GroupName,
+    HeardRecording,
     KeyId,
     LedgerEntry,
     ModelHash,
@@ -33,6 +34,7 @@ from voiceauth.types import (
 from voiceauth.vault import codec, ledger_rows
 from voiceauth.vault.codec import SubjectRecord
 from voiceauth.vault.faults import translated
+from voiceauth.vault.recording_codec import decode_recordings, encode_recordings
 from voiceauth.vault.sealing import Sealer, SubjectKey, require_text
 
 _SUBJECT_COLUMNS = "row_key, tenant, key_id, wrapped_key, record, consent"
@@ -202,15 +204,16 @@ class SqliteTransaction:
         return int(left[0][0])
 
     def delete_voiceprints(self, tenant: TenantId, subject: SubjectId) -> int:
-        """Delete all voiceprints and pending segments; return how many prints.
+        """Delete voiceprints, pending segments and recordings; return how many voiceprints.
 
         Raises:
             NotFoundError: there is no such subject.
         """
         row = self._existing(tenant, subject)
         pending = self._write("DELETE FROM pending WHERE row_key = ?", row.row_key)
+        heard = self._write("DELETE FROM recordings WHERE row_key = ?", row.row_key)
         prints = self._write("DELETE FROM voiceprints WHERE row_key = ?", row.row_key)
-        self.shredded |= pending + prints > 0
+        self.shredded |= pending + heard + prints > 0
         return prints
 
     def pending_segments(
@@ -250,10 +253,41 @@ class SqliteTransaction:
             sealed,
         )
 
+    def recordings(self, tenant: TenantId, subject: SubjectId) -> Sequence[HeardRecording]:
+        """Read what was heard of a subject, oldest first; nothing for an unknown subject.
+
+        Raises:
+            TagMismatchError: the recordings were changed, or moved from another subject.
+        """
+        row = self._find(tenant, subject)
+        if row is None:
+            return ()
+        found = self._select("SELECT sealed FROM recordings WHERE row_key = ?", row.row_key)
+        if not found:
+            return ()
+        return decode_recordings(self._sealer.open(self._key(row), found[0][0], "recordings"))
+
+    def put_recordings(
+        self, tenant: TenantId, subject: SubjectId, recordings: Sequence[HeardRecording]
+    ) -> None:
+        """Replace what was heard of a subject; an empty sequence removes it.
+
+        Raises:
+            NotFoundError: there is no such subject.
+        """
+        row = self._existing(tenant, subject)
+        old = self._write("DELETE FROM recordings WHERE row_key = ?", row.row_key)
+        self.shredded |= old > 0
+        if not recordings:
+            return
+        sealed = self._sealer.seal(self._key(row), encode_recordings(recordings), "recordings")
+        self._write("INSERT INTO recordings (row_key, sealed) VALUES (?,?)", row.row_key, sealed)
+
     def erase_subject(self, tenant: TenantId, subject: SubjectId) -> None:
         """Destroy the subject's data key and delete every row of it. Raises NotFoundError."""
         row = self._existing(tenant, subject)
         self._write("DELETE FROM pending WHERE row_key = ?", row.row_key)
+        self._write("DELETE FROM recordings WHERE row_key = ?", row.row_key)
         self._write("DELETE FROM voiceprints WHERE row_key = ?", row.row_key)
         self._write("DELETE FROM subjects WHERE row_key = ?", row.row_key)
         self._keys.pop(row.row_key, None)
