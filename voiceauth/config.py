@@ -145,6 +145,23 @@ class PolicySettings(_Section):
     accept_on_voice_alone: bool = Field(
         default=True, description="False turns a match into STEP_UP with the match as its reason."
     )
+    max_spoof_false_accept: _Rate = Field(
+        0.05,
+        description="Largest chance, over the whole call, of accepting an attack of a kind that a "
+        "measured liveness layer was calibrated on.",
+    )
+    max_live_rejected: _Rate = Field(
+        0.005,
+        description="Largest chance, over the whole call, of rejecting a living caller outright "
+        "because a liveness layer takes the voice for an attack. Below what the layers' "
+        "calibration can support nobody is rejected: STEP_UP takes the place.",
+    )
+    require_liveness: frozenset[Literal["synthetic", "replay", "challenge", "continuity"]] = Field(
+        default_factory=frozenset,
+        description="Layers without whose word nobody is accepted. A layer that is not listed may "
+        "be absent (no model, nothing recorded before); one that runs in a call always has to "
+        "speak before an ACCEPT.",
+    )
 
 
 class EnrolmentSettings(_Section):
@@ -198,6 +215,14 @@ class ChallengeSettings(_Section):
     )
 
 
+class LivenessSettings(_Section):
+    """Which liveness layers run; what they may decide is a policy's matter."""
+
+    synthetic: Literal["auto", "off"] = Field(
+        "auto", description="Look for synthetic speech where the model directory has a spoof model."
+    )
+
+
 class LogSettings(_Section):
     """The operator's log. It never holds audio, embeddings or raw subject ids."""
 
@@ -226,6 +251,7 @@ class Settings(BaseSettings):
     speech: SpeechSettings = Field(default_factory=SpeechSettings)
     enrolment: EnrolmentSettings = Field(default_factory=EnrolmentSettings)
     challenge: ChallengeSettings = Field(default_factory=ChallengeSettings)
+    liveness: LivenessSettings = Field(default_factory=LivenessSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     policies: dict[str, PolicySettings] = Field(
         default_factory=_policies,

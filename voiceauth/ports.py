@@ -84,6 +84,29 @@ class SpeakerEmbedder(Protocol):
         ...
 
 
+class SpoofDetector(Protocol):
+    """A loaded spoof model. Implementations are safe to call from several threads."""
+
+    @property
+    def model(self) -> ModelHash:
+        """SHA-256 of the model file."""
+        ...
+
+    @property
+    def least_samples(self) -> int:
+        """Fewest samples that ``score`` takes."""
+        ...
+
+    def score(self, waveform: Samples) -> float:
+        """Return the raw score of one span; higher is more synthetic.
+
+        Raises:
+            TooShortError: fewer samples than the model's minimum.
+            ModelOutputError: NaN, infinity or a wrong shape came out.
+        """
+        ...
+
+
 class Scorer(Protocol):
     """Turns two embeddings into calibrated evidence. Pure and safe from several threads."""
 

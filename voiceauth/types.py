@@ -118,6 +118,14 @@ class Reason(StrEnum):
     CHALLENGE_UNANSWERED = "challenge_unanswered"
     """A challenge was put to the caller, and whether it was met is not known."""
     SPEAKER_CHANGED = "speaker_changed"
+    SYNTHETIC_NOT_EXCLUDED = "synthetic_not_excluded"
+    """The policy's rate of accepted synthetic voices is not reached with the speech so far."""
+    REPLAY_NOT_EXCLUDED = "replay_not_excluded"
+    """The policy's rate of accepted replays is not reached with the speech so far."""
+    SYNTHETIC_NOT_MEASURED = "synthetic_not_measured"
+    """The layer is needed, and has said nothing: it is missing or has not heard enough."""
+    REPLAY_NOT_MEASURED = "replay_not_measured"
+    CONTINUITY_NOT_MEASURED = "continuity_not_measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,16 +194,38 @@ class LivenessState(StrEnum):
     """State of one liveness layer; absent is not the same as passed."""
 
     NOT_MEASURED = "not_measured"
+    """There is nothing to measure with: no model, no earlier recording, no challenge."""
     LIVE = "live"
     SUSPECT = "suspect"
+    PENDING = "pending"
+    """The layer runs in this call and has not heard enough yet; it holds an ACCEPT back."""
+
+
+class LivenessLayer(StrEnum):
+    """What can speak about liveness; the names are those of the fields of ``Liveness``."""
+
+    SYNTHETIC = "synthetic"
+    REPLAY = "replay"
+    CHALLENGE = "challenge"
+    CONTINUITY = "continuity"
 
 
 @dataclass(frozen=True, slots=True)
 class LivenessSlot:
-    """One liveness layer's word; ``llr`` is positive for live, None when not measured."""
+    """One liveness layer's word.
+
+    Attributes:
+        state: what the layer says, or why it says nothing.
+        llr: natural-log ratio, positive for live; None when not measured.
+        false_accept_rate: chance that an attack of this layer's kind gets this far up; None when
+            not measured, or where the layer has no rates.
+        false_reject_rate: chance that a living caller comes out this low; None as above.
+    """
 
     state: LivenessState = LivenessState.NOT_MEASURED
     llr: Llr | None = None
+    false_accept_rate: Rate | None = None
+    false_reject_rate: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +355,9 @@ class Evidence:
         liveness: slots per layer.
         reasons: in order of weight.
         challenge: how the last challenge was met; None before one was.
+        combined_llr: of the claimed, living speaker against every other way to sound like this:
+            see ``decision.fusion``; None without a calibrated speaker score.
+        spoof_false_accept_rate: worst of the layers' rates; None when no layer has one.
     """
 
     progress: Progress
@@ -336,6 +369,8 @@ class Evidence:
     liveness: Liveness = Liveness()
     reasons: tuple[Reason, ...] = ()
     challenge: ChallengeEvidence | None = None
+    combined_llr: Llr | None = None
+    spoof_false_accept_rate: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +385,8 @@ class Verdict:
         record_id: ledger sequence number of the decision record, None until written.
         model: hash of the speaker model.
         calibration: version of the calibration tables.
+        max_spoof_false_accept: of that policy; None from a server that knows no such rate.
+        spoof_model: hash of the model that looked for synthetic speech; None without one.
     """
 
     decision: Decision
@@ -359,6 +396,8 @@ class Verdict:
     record_id: int | None
     model: ModelHash
     calibration: str
+    max_spoof_false_accept: Rate | None = None
+    spoof_model: ModelHash | None = None
 
     def __bool__(self) -> NoReturn:
         """Refuse truth testing: ``if verdict:`` would read a rejection as success."""

@@ -47,9 +47,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "cli": frozenset(
         {"", "usecases", "client", "service", "config", "evaluation", "testing", "training"}
     ),
-    "evaluation": frozenset({"signal", "models", "scoring", "testing"}),
+    "evaluation": frozenset({"signal", "models", "scoring", "liveness", "testing"}),
     "testing": frozenset({"signal", "keys", "scoring"}),
-    "training": frozenset({"signal", "models", "scoring", "testing", "evaluation"}),
+    "training": frozenset({"signal", "models", "scoring", "liveness", "testing", "evaluation"}),
 }
 
 # Each of these libraries is known to these rooms only, so that it can be replaced in one place.

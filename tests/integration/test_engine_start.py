@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -7,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from voiceauth.adapters import SystemClock, SystemRandom
-from voiceauth.config import ModelSettings, Settings, StorageSettings
+from voiceauth.config import (
+    LivenessSettings,
+    ModelSettings,
+    PolicySettings,
+    Settings,
+    StorageSettings,
+)
 from voiceauth.errors import (
     ChainBrokenError,
     IntegrityError,
@@ -17,13 +24,16 @@ from voiceauth.errors import (
     StorageError,
     WrongKeyError,
 )
+from voiceauth.liveness.synthetic import SyntheticCalibration, format_calibration
+from voiceauth.models.install import install_spoof
 from voiceauth.models.locate import default_model_directory
 from voiceauth.testing.records import made_up_consent
-from voiceauth.types import ModelHash, SubjectId, TenantId, Voiceprint, VoiceprintId
+from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId, Voiceprint, VoiceprintId
 from voiceauth.usecases import manage_subjects
 from voiceauth.usecases.assemble import VAULT_FILE, assemble, assembled
 from voiceauth.usecases.engine import Engine
 
+TINY_SPOOF = Path(__file__).parents[1] / "data" / "tiny-spoof.onnx"
 TENANT, ANNA = TenantId("bank"), SubjectId("anna")
 
 
@@ -58,7 +68,7 @@ def test_the_first_start_needs_nothing(tmp_path: Path) -> None:
 
     body = json.loads(entries[0].body)
     assert [entry.event for entry in entries] == ["engine.started"]
-    assert body["models"] == {"speaker": engine.embedder.model}
+    assert body["models"]["speaker"] == engine.embedder.model
     assert body["calibration"] == engine.scorer.version
     assert (tmp_path / "new" / "keys.json").stat().st_mode & 0o077 == 0
 
@@ -176,3 +186,48 @@ def test_clock_and_randomness_are_the_systems_by_default(tmp_path: Path) -> None
     with assembled(settings(tmp_path)) as engine:
         assert isinstance(engine.clock, SystemClock)
         assert isinstance(engine.random, SystemRandom)
+
+
+def with_spoof(directory: Path, calibration: SyntheticCalibration | None = None) -> Path:
+    """Enter the tiny spoof model in a copy of the shipped models."""
+    models = copied_models(directory)
+    content = TINY_SPOOF.read_bytes()
+    model = ModelHash(hashlib.sha256(content).hexdigest())
+    line = calibration or SyntheticCalibration(model, -1.0, 0.0, -5.0, 5.0, 2.0)
+    (models / "tiny.onnx").write_bytes(content)
+    (models / "tiny-calibration.json").write_text(format_calibration(line))
+    (models / "tiny.md").write_text("A card.")
+    install_spoof(models, "tiny", licence="Apache-2.0")
+    return models
+
+
+def test_a_spoof_model_in_the_manifest_is_all_that_the_layer_needs(tmp_path: Path) -> None:
+    """Entered in the manifest, the model runs, is recorded at start, and may be required."""
+    chosen = settings(tmp_path / "data", with_spoof(tmp_path / "models"))
+    needs = {"needs": PolicySettings(require_liveness=frozenset({"synthetic"}))}
+    with assembled(chosen.model_copy(update={"policies": needs})) as engine:
+        body = json.loads(engine.vault.ledger()[0].body)
+
+    assert engine.spoof is not None
+    assert body["models"]["spoof"] == engine.spoof.detector.model
+    assert engine.policy("needs").require_liveness == {LivenessLayer.SYNTHETIC}
+
+
+def test_a_policy_that_requires_a_missing_model_refuses_to_start(tmp_path: Path) -> None:
+    """A policy that could never accept anybody is told at start, not on every call."""
+    chosen = settings(tmp_path / "data", with_spoof(tmp_path / "models"))
+    needs = {"needs": PolicySettings(require_liveness=frozenset({"synthetic"}))}
+    off = chosen.model_copy(
+        update={"policies": needs, "liveness": LivenessSettings(synthetic="off")}
+    )
+
+    with pytest.raises(SettingsError, match="needs"):
+        assemble(off)
+
+
+def test_a_spoof_calibration_of_another_model_is_refused(tmp_path: Path) -> None:
+    """Scores of one model read by another's line would mean nothing."""
+    other = SyntheticCalibration(ModelHash("ab" * 32), -1.0, 0.0, -5.0, 5.0, 2.0)
+
+    with pytest.raises(ModelHashMismatchError):
+        assemble(settings(tmp_path / "data", with_spoof(tmp_path / "models", other)))

@@ -18,7 +18,9 @@ import numpy as np
 from voiceauth.client import Client, EnrolOptions, VerifyOptions
 from voiceauth.config import ServerSettings, Settings
 from voiceauth.decision.policy import Policy
+from voiceauth.errors import TooShortError
 from voiceauth.gallery.flat import FaissGallery
+from voiceauth.liveness.synthetic import SyntheticCalibration
 from voiceauth.ports import Transaction, Vault
 from voiceauth.service.server import Listening, running_server
 from voiceauth.signal.net_speech import SpeechOptions
@@ -122,6 +124,31 @@ class FakeEmbedder:
         if self.failure is not None:
             raise self.failure
         return voice_of(self.voice) if self.output is None else self.output
+
+
+class FakeSpoof:
+    """A ``ports.SpoofDetector`` that says what the test tells it to; 3 is synthetic, -3 live."""
+
+    model = ModelHash("cd" * 32)
+    least_samples = RATE_HZ
+
+    def __init__(self) -> None:
+        self.output = -3.0
+        self.failure: Exception | None = None
+        self.calls = 0
+
+    def score(self, waveform: Samples) -> float:
+        """Return the output that was set, or fail as told."""
+        self.calls += 1
+        if self.failure is not None:
+            raise self.failure
+        if len(waveform) < self.least_samples:
+            raise TooShortError
+        return self.output
+
+
+SPOOF_LINE = SyntheticCalibration(FakeSpoof.model, -3.0, 0.0, -3.0, 3.0, 2.0)
+"""Nine nats at either end."""
 
 
 class FakeScorer:

@@ -13,6 +13,7 @@ from voiceauth.cli.reach import ask
 from voiceauth.cli.render import (
     decision_text,
     false_match_text,
+    liveness_text,
     llr_text,
     output,
     print_json,
@@ -174,6 +175,12 @@ def _print_verdict(verdict: Verdict) -> None:
         f"implied false-match rate {false_match_text(evidence.score)} "
         f"(policy {verdict.policy}: {rate_text(verdict.target_false_match_rate)}), "
         f"ledger entry {verdict.record_id}",
+        soft_wrap=True,
+    )
+    worst = rate_text(evidence.spoof_false_accept_rate)
+    console.print(
+        f"liveness: {liveness_text(evidence)}; implied rate of accepted attacks {worst} "
+        f"(policy: {rate_text(verdict.max_spoof_false_accept)})",
         soft_wrap=True,
     )
 

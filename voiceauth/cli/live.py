@@ -13,6 +13,7 @@ from voiceauth.cli.render import (
     bar,
     decision_text,
     false_match_text,
+    liveness_text,
     llr_text,
     progress_output,
 )
@@ -81,6 +82,7 @@ def _evidence_rows(evidence: Evidence) -> list[tuple[str, Text]]:
         *_speech_rows(evidence),
         ("LLR", Text(llr_text(evidence.score))),
         ("implied false-match rate", Text(false_match_text(evidence.score))),
+        ("liveness", Text(liveness_text(evidence))),
         ("because", Text(reasons_text(evidence.reasons))),
     ]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from voiceauth.types import Decision, Score
+from voiceauth.types import Decision, Evidence, LivenessLayer, Score
 from voiceauth.units import Rate, Seconds
 
 BAR_CELLS = 16
@@ -89,6 +89,16 @@ def false_match_text(score: Score | None) -> str:
     if score is None:
         return "-"
     return rate_text(score.false_match_rate, at_floor=score.floor_reached)
+
+
+def liveness_text(evidence: Evidence) -> str:
+    """Write what each liveness layer says: ``synthetic live (+3.2), replay not measured``."""
+    words = []
+    for layer in LivenessLayer:
+        slot = getattr(evidence.liveness, layer.value)
+        ratio = "" if slot.llr is None else f" ({slot.llr:+.1f})"
+        words.append(f"{layer.value} {slot.state.value.replace('_', ' ')}{ratio}")
+    return ", ".join(words)
 
 
 def bar(have: Seconds, whole: Seconds, cells: int = BAR_CELLS) -> Text:

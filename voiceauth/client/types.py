@@ -55,12 +55,19 @@ class EnrolOptions:
 
 @dataclass(frozen=True, slots=True)
 class PolicyInformation:
-    """One decision policy of the server."""
+    """One decision policy of the server.
+
+    Attributes:
+        max_spoof_false_accept: None from a server that knows no such rate.
+        required_liveness: names of the layers without whose word nobody is accepted.
+    """
 
     name: str
     target_false_match_rate: Rate
     floor_seconds: Seconds
     full_seconds: Seconds
+    max_spoof_false_accept: Rate | None = None
+    required_liveness: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,10 @@ def information_from_wire(message: information_pb2.GetInformationResponse) -> In
                 target_false_match_rate=one.target_false_match_rate,
                 floor_seconds=one.floor_seconds,
                 full_seconds=one.full_seconds,
+                max_spoof_false_accept=one.max_spoof_false_accept
+                if one.HasField("max_spoof_false_accept")
+                else None,
+                required_liveness=tuple(one.required_liveness),
             )
             for one in message.policies
         ),

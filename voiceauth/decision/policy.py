@@ -4,7 +4,16 @@
 from dataclasses import dataclass
 
 from voiceauth.errors import SettingsError
+from voiceauth.types import LivenessLayer
 from voiceauth.units import Rate, Seconds
+
+RATES = (
+    "target_false_match_rate",
+    "target_false_non_match_rate",
+    "max_spoof_false_accept",
+    "max_live_rejected",
+)
+"""The fields of a policy that are rates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,12 @@ class Policy:
         full_seconds: net speech after which waiting for more is pointless.
         step_seconds: net speech between two looks at the score.
         accept_on_voice_alone: False turns every ACCEPT into STEP_UP with the match as its reason.
+        max_spoof_false_accept: largest chance, over the whole call, of accepting an attack of a
+            kind that a measured liveness layer was calibrated on.
+        max_live_rejected: largest chance, over the whole call, of rejecting a living caller
+            outright because a liveness layer takes the voice for an attack.
+        require_liveness: layers without whose word nobody is accepted. Others may be absent; a
+            layer that runs and has not heard enough holds back in any case.
 
     Raises:
         SettingsError: a rate outside (0, 0.5], or seconds out of order.
@@ -33,10 +48,13 @@ class Policy:
     full_seconds: Seconds = 15.0
     step_seconds: Seconds = 3.0
     accept_on_voice_alone: bool = True
+    max_spoof_false_accept: Rate = 0.05
+    max_live_rejected: Rate = 0.005
+    require_liveness: frozenset[LivenessLayer] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse a policy that cannot mean anything."""
-        for field in ("target_false_match_rate", "target_false_non_match_rate"):
+        for field in RATES:
             if not 0.0 < getattr(self, field) <= 0.5:  # noqa: PLR2004 - a coin toss is the limit
                 raise SettingsError(f"Policy {self.name}: {field} must lie in (0, 0.5].")
         if not 0.0 < self.floor_seconds <= self.full_seconds:

@@ -6,9 +6,12 @@ Verification of one look, in this order; the numbers stand again at the code:
 (1) A fault anywhere: the driver answers ``FAULTED``, STEP_UP, instead of looking.
 (2) No score: below the floor, INCONCLUSIVE at the end.
 (3) No calibration support: STEP_UP at the end, never earlier, as more speech may bring support.
-(4) Liveness or continuity suspects: never ACCEPT.
-(5) Implied false-match rate within this look's share: ACCEPT, or STEP_UP if the policy wants
-    another factor anyway. Skipped when the claim may not be accepted (the subject is not there).
+(4) A liveness layer is sure of an attack, or one without rates suspects it when the voice matches:
+    REJECT, or STEP_UP. See ``presentation``.
+(5) Implied false-match rate within this look's share, and every liveness layer that has to speak
+    excludes its attack at the policy's rate: ACCEPT, or STEP_UP if the policy wants another factor
+    anyway. Skipped when the claim may not be accepted (the subject is not there). While a layer
+    holds back, the call goes on, and at its end STEP_UP names the layer.
 (6) Implied false-non-match rate within this look's share: REJECT.
 (7) Otherwise go on, and at the end STEP_UP.
 
@@ -23,9 +26,10 @@ Example:
 from dataclasses import dataclass
 
 from voiceauth.decision.policy import Policy
+from voiceauth.decision.presentation import Finding, Presentation, suspicions
 from voiceauth.decision.spending import Spending, planned_looks
 from voiceauth.errors import InternalError
-from voiceauth.types import Decision, Liveness, LivenessState, Reason, Score
+from voiceauth.types import Decision, Liveness, Reason, Score
 from voiceauth.units import Rate, Seconds
 
 
@@ -61,6 +65,7 @@ class Decider:
         self._may_accept = may_accept
         self._match = Spending(policy.target_false_match_rate, looks)
         self._mismatch = Spending(policy.target_false_non_match_rate, looks)
+        self._presentation = Presentation(policy, looks)
         self._decided = False
 
     def look(
@@ -100,44 +105,44 @@ class Decider:
         *,
         last: bool,
     ) -> Outcome:
+        suspects = suspicions(liveness)
         if score is None or net_seconds < self._policy.floor_seconds:  # (2)
-            reasons = (Reason.NOT_ENOUGH_SPEECH,)
+            reasons = (*suspects, Reason.NOT_ENOUGH_SPEECH)
             return Outcome(Decision.INCONCLUSIVE if last else None, reasons)
         if score.false_match_rate is None or score.false_non_match_rate is None:  # (3)
-            reasons = (Reason.NO_CALIBRATION_SUPPORT,)
+            reasons = (*suspects, Reason.NO_CALIBRATION_SUPPORT)
             return Outcome(Decision.STEP_UP if last else None, reasons)
+        finding = self._presentation.look(liveness, final=last)
         return self._compare(
-            score.false_match_rate, score.false_non_match_rate, suspicions(liveness), last=last
+            score.false_match_rate, score.false_non_match_rate, finding, suspects, last=last
         )
 
     def _compare(
-        self, match: Rate, mismatch: Rate, suspects: tuple[Reason, ...], *, last: bool
+        self,
+        match: Rate,
+        mismatch: Rate,
+        finding: Finding,
+        suspects: tuple[Reason, ...],
+        *,
+        last: bool,
     ) -> Outcome:
-        match_target = self._match.next_target(final=last)
-        mismatch_target = self._mismatch.next_target(final=last)
-        if match <= match_target and suspects:  # (4)
+        matches = match <= self._match.next_target(final=last)
+        mismatches = mismatch <= self._mismatch.next_target(final=last)
+        if finding.rejecting:  # (4)
+            voice = (Reason.MISMATCH,) if mismatches else ()
+            return Outcome(Decision.REJECT, (*suspects, *voice))
+        if matches and finding.suspecting:
             return Outcome(Decision.STEP_UP, suspects)
-        if match <= match_target and self._may_accept:  # (5)
-            return self._matched()
-        if mismatch <= mismatch_target:  # (6)
+        if matches and self._may_accept:  # (5)
+            if not finding.holding:
+                return self._matched()
+            return Outcome(Decision.STEP_UP if last else None, finding.holding)
+        if mismatches:  # (6)
             return Outcome(Decision.REJECT, (Reason.MISMATCH, *suspects))
-        if last:  # (7)
-            return Outcome(Decision.STEP_UP, (*suspects, Reason.UNCERTAIN))
-        return Outcome(None, (*suspects, Reason.UNCERTAIN))
+        return Outcome(Decision.STEP_UP if last else None, (*suspects, Reason.UNCERTAIN))  # (7)
 
     def _matched(self) -> Outcome:
         if not self._policy.accept_on_voice_alone:
             reasons = (Reason.VOICE_NOT_ACCEPTABLE_ALONE, Reason.MATCH)
             return Outcome(Decision.STEP_UP, reasons)
         return Outcome(Decision.ACCEPT, (Reason.MATCH,))
-
-
-def suspicions(liveness: Liveness) -> tuple[Reason, ...]:
-    """Name the liveness layers that suspect an attack, gravest first."""
-    layers = (
-        (liveness.synthetic, Reason.SPOOF_SUSPECTED),
-        (liveness.replay, Reason.REPLAY_SUSPECTED),
-        (liveness.challenge, Reason.CHALLENGE_FAILED),
-        (liveness.continuity, Reason.SPEAKER_CHANGED),
-    )
-    return tuple(reason for slot, reason in layers if slot.state is LivenessState.SUSPECT)

@@ -20,11 +20,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voiceauth.errors import IntegrityError, ModelHashMismatchError
-from voiceauth.types import ModelHash
+from voiceauth.liveness.rates import PENDING, RateTable, format_rates, parse_rates, rated_slot
+from voiceauth.types import LivenessSlot, ModelHash
 from voiceauth.units import Llr, Seconds
 
 FORMAT = 1
 _NUMBERS = ("slope", "offset", "lowest", "highest", "least_seconds")
+_RATES = "rates"
+_LEAST_SHARE = 0.5
+"""Of the speech that the voice is compared by: the layer must have heard so much of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class SyntheticCalibration:
         lowest: smallest score with support; lower ones count as this.
         highest: largest score with support.
         least_seconds: net speech below which there is no ratio.
+        rates: measured error rates; None to take those that the ratio itself implies.
     """
 
     model: ModelHash
@@ -59,6 +64,7 @@ class SyntheticCalibration:
     lowest: float
     highest: float
     least_seconds: Seconds
+    rates: RateTable | None = None
 
 
 def synthetic_llr(
@@ -93,6 +99,28 @@ def synthetic_llr(
     return calibration.slope * held + calibration.offset
 
 
+def synthetic_slot(
+    spans: Sequence[SpanScore],
+    net_seconds: Seconds,
+    model: ModelHash,
+    calibration: SyntheticCalibration,
+) -> LivenessSlot:
+    """The layer's word about one call; raises as ``synthetic_llr``.
+
+    Args:
+        spans: that the model scored. Spans too short for it are missing, and an attacker may
+            choose their length: less than half of the speech is not enough.
+        net_seconds: speech that the voice was compared by.
+        model: hash of the model that gave the scores.
+        calibration: fitted to that model.
+    """
+    llr = synthetic_llr(spans, model, calibration)
+    heard = math.fsum(span.net_seconds for span in spans)
+    if llr is None or heard < _LEAST_SHARE * net_seconds:
+        return PENDING
+    return rated_slot(llr, calibration.rates)
+
+
 def parse_calibration(text: str) -> SyntheticCalibration:
     """Read a calibration file.
 
@@ -103,7 +131,8 @@ def parse_calibration(text: str) -> SyntheticCalibration:
         content = json.loads(text)
     except ValueError as error:
         raise IntegrityError("The spoof calibration is not JSON.", detail=str(error)) from error
-    if not isinstance(content, Mapping) or set(content) != {"format", "model", *_NUMBERS}:
+    fields = {"format", "model", *_NUMBERS}
+    if not isinstance(content, Mapping) or set(content) - {_RATES} != fields:
         raise IntegrityError("The spoof calibration has other fields than expected.")
     numbers = {name: content[name] for name in _NUMBERS}
     for name, value in numbers.items():
@@ -114,7 +143,9 @@ def parse_calibration(text: str) -> SyntheticCalibration:
     if content["format"] != FORMAT or not isinstance(content["model"], str):
         raise IntegrityError("The spoof calibration has another format.")
     found = SyntheticCalibration(
-        model=ModelHash(content["model"]), **{name: float(v) for name, v in numbers.items()}
+        model=ModelHash(content["model"]),
+        **{name: float(v) for name, v in numbers.items()},
+        rates=parse_rates(content[_RATES]) if _RATES in content else None,
     )
     # A rising line would reward synthetic speech; a minimum of zero would judge silence.
     if not (found.slope < 0.0 and found.lowest < found.highest and found.least_seconds > 0.0):
@@ -124,5 +155,7 @@ def parse_calibration(text: str) -> SyntheticCalibration:
 
 def format_calibration(calibration: SyntheticCalibration) -> str:
     """The text that ``parse_calibration`` reads."""
-    fields = {name: getattr(calibration, name) for name in _NUMBERS}
+    fields: dict[str, object] = {name: getattr(calibration, name) for name in _NUMBERS}
+    if calibration.rates is not None:
+        fields[_RATES] = format_rates(calibration.rates)
     return json.dumps({"format": FORMAT, "model": calibration.model, **fields}, indent=1) + "\n"

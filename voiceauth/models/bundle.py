@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A speaker model together with its calibration and cohort, every hash checked."""
+"""The models of an installation with what belongs to each, every hash checked."""
 
 import io
 import zipfile
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from voiceauth.errors import IntegrityError
 from voiceauth.models.locate import default_model_directory
-from voiceauth.models.manifest import ModelEntry, read_manifest, read_verified
+from voiceauth.models.manifest import Manifest, ModelEntry, SpoofEntry, read_manifest, read_verified
 from voiceauth.models.session import SessionChoices
 from voiceauth.models.speaker import OnnxSpeaker, Precision
+from voiceauth.models.spoof import OnnxSpoof
 from voiceauth.types import ModelCard
 
 COHORT_ARRAY = "embeddings"
@@ -23,20 +24,35 @@ _UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SpoofBundle:
+    """The model that looks for synthetic speech.
+
+    Attributes:
+        detector: the loaded model.
+        calibration: the verified text of its calibration, for ``liveness`` to parse.
+    """
+
+    detector: OnnxSpoof
+    calibration: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ModelBundle:
-    """All that scoring needs from one model.
+    """All that scoring needs from the models.
 
     Attributes:
         speaker: the loaded model.
         calibration: the verified text of its calibration tables, for ``scoring`` to parse.
         cohort: unit embeddings of other people, float32, shape (people, dimension).
         cards: what is told about the models in use.
+        spoof: None if there is none, or it is not wanted.
     """
 
     speaker: OnnxSpeaker
     calibration: str
     cohort: NDArray[np.float32]
     cards: tuple[ModelCard, ...]
+    spoof: SpoofBundle | None = None
 
 
 def load_bundle(
@@ -45,14 +61,16 @@ def load_bundle(
     *,
     device: Literal["cpu", "cuda"] = "cpu",
     precision: Precision = "fp32",
+    synthetic: bool = True,
 ) -> ModelBundle:
-    """Load a speaker model with everything that belongs to it.
+    """Load a speaker model with everything that belongs to it, and the spoof model if there is one.
 
     Args:
         directory: holds ``manifest.json``; None means the packaged models.
         name: of the model in the manifest; None means its default.
         device: where the model runs.
         precision: which form of the model; both have one calibration and one cohort.
+        synthetic: False leaves the spoof model out.
 
     Raises:
         SettingsError: no models, a manifest that cannot be used, or an unknown name, or
@@ -72,7 +90,33 @@ def load_bundle(
         speaker=speaker,
         calibration=_text(tables),
         cohort=read_cohort(cohort, entry.dimension),
-        cards=(_card(entry, precision),),
+        cards=(_card(entry, precision), *_spoof_cards(manifest, wanted=synthetic)),
+        spoof=_spoof(manifest, device) if synthetic else None,
+    )
+
+
+def _spoof(manifest: Manifest, device: Literal["cpu", "cuda"]) -> SpoofBundle | None:
+    entry = manifest.spoof
+    if entry is None:
+        return None
+    choices = SessionChoices(device=device)
+    detector = OnnxSpoof.of_file(manifest.directory / entry.file, entry.sha256, choices)
+    if (detector.rate_hz, detector.least_samples) != (entry.sample_rate_hz, entry.least_samples):
+        raise IntegrityError("The manifest describes another spoof model than its file holds.")
+    calibration = read_verified(
+        manifest.directory, entry.calibration.file, entry.calibration.sha256
+    )
+    return SpoofBundle(detector, _text(calibration))
+
+
+def _spoof_cards(manifest: Manifest, *, wanted: bool) -> tuple[ModelCard, ...]:
+    return (spoof_card(manifest.spoof),) if wanted and manifest.spoof is not None else ()
+
+
+def spoof_card(entry: SpoofEntry) -> ModelCard:
+    """What is told about the spoof model: one number comes out of it."""
+    return ModelCard(
+        entry.role, entry.name, entry.sha256, entry.licence, entry.sample_rate_hz, dimension=1
     )
 
 

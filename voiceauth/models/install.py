@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Enter a model and its companions in the manifest of a model directory."""
+"""Enter a speaker or spoof model and its companions in the manifest of a model directory."""
 
 import hashlib
 import json
@@ -12,12 +12,15 @@ from voiceauth.models.manifest import (
     FORMAT,
     MANIFEST_FILE,
     SPEAKER_ROLE,
+    SPOOF_ROLE,
     CompanionFile,
     Int8Form,
     ModelEntry,
+    SpoofEntry,
     read_manifest,
 )
 from voiceauth.models.speaker import OnnxSpeaker
+from voiceauth.models.spoof import OnnxSpoof
 from voiceauth.types import ModelHash
 
 
@@ -57,18 +60,65 @@ def install(directory: Path, name: str, *, licence: str) -> ModelEntry:
         int8=_int8(directory, f"{name}-int8.onnx", speaker.model),
     )
     others: tuple[ModelEntry, ...] = ()
+    spoof: SpoofEntry | None = None
     if (directory / MANIFEST_FILE).exists():
-        others = tuple(one for one in read_manifest(directory).models if one.name != name)
-    content = {
+        present = read_manifest(directory)
+        others = tuple(one for one in present.models if one.name != name)
+        spoof = present.spoof
+    _replace_manifest(directory, name, (*others, entry), spoof)
+    return entry
+
+
+def install_spoof(directory: Path, name: str, *, licence: str) -> SpoofEntry:
+    """Enter the spoof model, replacing the one before; the speaker models stay as they are.
+
+    The files ``NAME.onnx``, ``NAME-calibration.json`` and ``NAME.md`` must lie in the directory,
+    which has speaker models already.
+
+    Args:
+        directory: of the models.
+        name: of the model.
+        licence: SPDX expression.
+
+    Returns:
+        The entry as it was written.
+
+    Raises:
+        SettingsError: a file is missing, or the present manifest cannot be used.
+        IntegrityError: the model cannot be loaded.
+    """
+    present = read_manifest(directory)
+    detector = OnnxSpoof.of_file(directory / f"{name}.onnx")
+    _digest(directory / f"{name}.md")
+    entry = SpoofEntry(
+        name=name,
+        role=SPOOF_ROLE,
+        file=f"{name}.onnx",
+        sha256=detector.model,
+        sample_rate_hz=detector.rate_hz,
+        least_samples=detector.least_samples,
+        licence=licence,
+        card=f"{name}.md",
+        calibration=_companion(directory, f"{name}-calibration.json", detector.model),
+    )
+    _replace_manifest(directory, present.default, present.models, entry)
+    return entry
+
+
+def _replace_manifest(
+    directory: Path, default: str, models: tuple[ModelEntry, ...], spoof: SpoofEntry | None
+) -> None:
+    content: dict[str, object] = {
         "format": FORMAT,
-        "default": name,
-        "models": [asdict(one) for one in (*others, entry)],
+        "default": default,
+        "models": [asdict(one) for one in models],
     }
+    if spoof is not None:
+        content[SPOOF_ROLE] = asdict(spoof)
     temporary = directory / f"{MANIFEST_FILE}.new"
     temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     temporary.replace(directory / MANIFEST_FILE)
     read_manifest(directory)
-    return entry
 
 
 def _int8(directory: Path, file: str, model: ModelHash) -> Int8Form | None:

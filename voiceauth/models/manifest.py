@@ -20,6 +20,7 @@ from voiceauth.units import Cosine, Hertz, Rate
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
 SPEAKER_ROLE = "speaker"
+SPOOF_ROLE = "spoof"
 _OPTIONAL = frozenset({"int8"})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -91,18 +92,47 @@ class ModelEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class SpoofEntry:
+    """The model that looks for synthetic speech; it serves every speaker model of its rate.
+
+    Attributes:
+        name: for people.
+        role: ``spoof``.
+        file: name inside the model directory.
+        sha256: of the file, lower-case hex.
+        sample_rate_hz: of the waveform that it takes.
+        least_samples: shorter spans are not scored.
+        licence: SPDX expression.
+        card: file name of its model card.
+        calibration: line and rates that turn its scores into a ratio.
+    """
+
+    name: str
+    role: str
+    file: str
+    sha256: ModelHash
+    sample_rate_hz: Hertz
+    least_samples: int
+    licence: str
+    card: str
+    calibration: CompanionFile
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The checked content of a manifest.
 
     Attributes:
         directory: where the files lie.
         default: name of the model that no name means.
-        models: at least one, names unique.
+        models: speaker models, at least one, names unique.
+        spoof: None if there is no such model.
     """
 
     directory: Path
     default: str
     models: tuple[ModelEntry, ...]
+    spoof: SpoofEntry | None = None
 
     def entry(self, name: str | None) -> ModelEntry:
         """Return the named model, or the default one.
@@ -133,7 +163,8 @@ def read_manifest(directory: Path) -> Manifest:
         raise SettingsError(f"Cannot read the model manifest {path}: {error.strerror}.") from error
     except ValueError as error:
         raise SettingsError(f"The model manifest {path} is not JSON.", detail=str(error)) from error
-    fields = _Fields(content, "manifest", {"format", "default", "models"})
+    optional = frozenset({SPOOF_ROLE})
+    fields = _Fields(content, "manifest", {"format", "default", "models"}, optional)
     if fields.number("format") != FORMAT:
         raise SettingsError(f"The model manifest has another format than {FORMAT}.")
     models = tuple(_entry(one) for one in fields.array("models"))
@@ -143,7 +174,7 @@ def read_manifest(directory: Path) -> Manifest:
     default = fields.text("default")
     if default not in names:
         raise SettingsError(f"The manifest's default model {default!r} is not among its models.")
-    return Manifest(directory, default, models)
+    return Manifest(directory, default, models, _spoof(fields.part(SPOOF_ROLE)))
 
 
 def read_verified(directory: Path, file: str, sha256: str) -> bytes:
@@ -227,6 +258,26 @@ def _entry(content: object) -> ModelEntry:
         calibration=_companion(fields.part("calibration"), f"{name}: calibration", sha256),
         cohort=_companion(fields.part("cohort"), f"{name}: cohort", sha256),
         int8=_int8(fields.part("int8"), f"{name}: int8"),
+    )
+
+
+def _spoof(content: object) -> SpoofEntry | None:
+    if content is None:
+        return None
+    fields = _Fields(content, SPOOF_ROLE, set(SpoofEntry.__dataclass_fields__))
+    if fields.text("role") != SPOOF_ROLE:
+        raise SettingsError("Model manifest: the spoof model has another role.")
+    sha256 = ModelHash(fields.text("sha256", _SHA256))
+    return SpoofEntry(
+        name=fields.text("name"),
+        role=SPOOF_ROLE,
+        file=fields.text("file", _FILE_NAME),
+        sha256=sha256,
+        sample_rate_hz=fields.number("sample_rate_hz"),
+        least_samples=fields.number("least_samples"),
+        licence=fields.text("licence"),
+        card=fields.text("card", _FILE_NAME),
+        calibration=_companion(fields.part("calibration"), "spoof: calibration", sha256),
     )
 
 

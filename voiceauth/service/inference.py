@@ -10,16 +10,18 @@ Rules:
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from voiceauth.errors import EngineError, InternalError, ModelOutputError, TooShortError
-from voiceauth.ports import SpeakerEmbedder
+from voiceauth.ports import SpeakerEmbedder, SpoofDetector
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.types import Embedding, Samples
 
@@ -68,17 +70,39 @@ class Workers:
         self._pool.shutdown(wait=wait, cancel_futures=True)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What the models say about one span.
+
+    Attributes:
+        embedding: unit norm, shape (dimension,).
+        spoof_score: raw; None without a spoof model, or for a span too short for it.
+    """
+
+    embedding: Embedding
+    spoof_score: float | None
+
+
 class Inference:
-    """Embeds spans in a pool of threads.
+    """Runs the models on spans in a pool of threads.
 
     Args:
-        embedder: the loaded model.
+        embedder: the loaded speaker model.
+        spoof: the loaded spoof model, if there is one.
         threads: workers; 0 means one per core.
         queue: spans that may wait.
     """
 
-    def __init__(self, embedder: SpeakerEmbedder, *, threads: int, queue: int) -> None:
+    def __init__(
+        self,
+        embedder: SpeakerEmbedder,
+        *,
+        threads: int,
+        queue: int,
+        spoof: SpoofDetector | None = None,
+    ) -> None:
         self._embedder = embedder
+        self._spoof = spoof
         self._workers = Workers("inference", threads=threads, queue=queue)
 
     async def embed(self, samples: Samples) -> Embedding:
@@ -91,6 +115,13 @@ class Inference:
         """
         return await self._workers.run(lambda: self._embed(samples))
 
+    async def read(self, samples: Samples) -> Reading:
+        """Run all models on one span, in one thread. Raises as ``embed``.
+
+        A spoof model that fails is a fault of the engine: its span must not pass unlooked at.
+        """
+        return await self._workers.run(lambda: Reading(self._embed(samples), self._score(samples)))
+
     async def run(self, work: Callable[[], _T]) -> _T:
         """Run other heavy computation, such as hearing a long chunk, in the same threads."""
         return await self._workers.run(work)
@@ -100,7 +131,7 @@ class Inference:
         self._workers.close()
 
     def _embed(self, samples: Samples) -> Embedding:
-        with _model_faults(), engine_errors_only("the speaker model"):
+        with _model_faults("the speaker model"), engine_errors_only("the speaker model"):
             embedding = np.asarray(self._embedder.embed(samples))
             if embedding.shape != (self._embedder.dimension,):
                 raise ModelOutputError(detail=f"shape {embedding.shape}")
@@ -108,13 +139,25 @@ class Inference:
                 raise ModelOutputError(detail="an embedding that is not finite")
             return embedding
 
+    def _score(self, samples: Samples) -> float | None:
+        if self._spoof is None or len(samples) < self._spoof.least_samples:
+            return None
+        with _model_faults("the spoof model"), engine_errors_only("the spoof model"):
+            try:
+                score = float(self._spoof.score(samples))
+            except TooShortError:
+                return None
+            if not math.isfinite(score):
+                raise ModelOutputError(detail="a spoof score that is not finite")
+            return score
+
 
 @contextmanager
-def _model_faults() -> Iterator[None]:
+def _model_faults(name: str) -> Iterator[None]:
     """Make every failure of a model a fault of the engine, whatever class it came as."""
     try:
         yield
     except (TooShortError, InternalError):
         raise
     except EngineError as error:
-        raise InternalError(detail=f"the speaker model raised {error.code}") from error
+        raise InternalError(detail=f"{name} raised {error.code}") from error

@@ -40,6 +40,8 @@ class InformationServicer(information_pb2_grpc.InformationServiceServicer):
                     target_false_match_rate=policy.target_false_match_rate,
                     floor_seconds=policy.floor_seconds,
                     full_seconds=policy.full_seconds,
+                    max_spoof_false_accept=policy.max_spoof_false_accept,
+                    required_liveness=sorted(one.value for one in policy.require_liveness),
                 )
                 for _, policy in sorted(engine.policies.items())
             ],

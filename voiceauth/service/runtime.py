@@ -39,7 +39,10 @@ def start_runtime(engine: Engine, limits: ServerSettings) -> Runtime:
         engine=engine,
         limits=limits,
         inference=Inference(
-            engine.embedder, threads=limits.inference_threads, queue=limits.inference_queue
+            engine.embedder,
+            threads=limits.inference_threads,
+            queue=limits.inference_queue,
+            spoof=None if engine.spoof is None else engine.spoof.detector,
         ),
         vault=Workers("vault", threads=VAULT_THREADS, queue=limits.max_concurrent_requests),
         recognition=Workers(

@@ -62,6 +62,7 @@ def noticeable(before: Evidence | None, now: Evidence) -> bool:
         or now.score != before.score
         or now.reasons != before.reasons
         or now.challenge != before.challenge
+        or now.liveness != before.liveness
         or now.net_speech_seconds - before.net_speech_seconds >= NOTICEABLE_SECONDS
     )
 
@@ -98,11 +99,11 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
         """Embed and weigh a counted span."""
         if span.counted:
             try:
-                embedding = await self._runtime.inference.embed(span.samples)
+                reading = await self._runtime.inference.read(span.samples)
             except TooShortError:
                 return self.news()  # it adds nothing, as if it had not been spoken
             with engine_errors_only("weighing"):
-                self._running.weigh(span, embedding)
+                self._running.weigh(span, reading.embedding, reading.spoof_score)
         return self.news()
 
     def news(self) -> Sequence[verification_pb2.VerifyResponse]:

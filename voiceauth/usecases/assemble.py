@@ -17,7 +17,7 @@ from voiceauth import __version__
 from voiceauth.adapters import SystemClock, SystemRandom
 from voiceauth.config import Settings
 from voiceauth.decision.policy import Policy
-from voiceauth.errors import KeyServiceError, MissingExtraError, StorageError
+from voiceauth.errors import KeyServiceError, MissingExtraError, SettingsError, StorageError
 from voiceauth.gallery.flat import FaissGallery
 from voiceauth.keys.keyring import FileKeyring
 from voiceauth.liveness.challenge import ChallengeOptions
@@ -26,9 +26,9 @@ from voiceauth.models.bundle import load_bundle
 from voiceauth.ports import Clock, Gallery, Random, Recognizer, Vault
 from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.scoring.scorer import CalibratedScorer
-from voiceauth.types import ModelHash, SubjectId, TenantId
+from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId
 from voiceauth.usecases.engine import ChallengeDesk, Engine, EnrolmentRules
-from voiceauth.usecases.instruments import speech_options
+from voiceauth.usecases.instruments import speech_options, spoof_layer
 from voiceauth.vault.open import open_vault
 
 VAULT_FILE = "vault.db"
@@ -76,6 +76,7 @@ def assemble(
         settings.models.speaker,
         device=settings.models.device,
         precision=settings.models.precision,
+        synthetic=settings.liveness.synthetic == "auto",
     )
     vault = open_vault(  # (3)
         settings.storage.data_dir / VAULT_FILE, keys, clock=clock, random=random
@@ -92,7 +93,8 @@ def assemble(
             random=random,
             secret=keys.derive,
             speech=speech_options(settings, bundle.speaker.rate_hz),
-            policies=_policies(settings),
+            policies=_policies(settings, synthetic=bundle.spoof is not None),
+            spoof=spoof_layer(bundle),
             default_policy=settings.default_policy,
             enrolment=EnrolmentRules(**settings.enrolment.model_dump()),
             decoys=tuple(bundle.cohort),
@@ -180,11 +182,22 @@ def _recogniser(name: str) -> Recognizer | None:
         raise
 
 
-def _policies(settings: Settings) -> dict[str, Policy]:
-    return {
-        name: Policy(name=name, step_seconds=settings.speech.span_seconds, **one.model_dump())
+def _policies(settings: Settings, *, synthetic: bool) -> dict[str, Policy]:
+    """Map the settings' policies. Raises SettingsError where one could never accept anybody."""
+    policies = {
+        name: Policy(
+            name=name,
+            step_seconds=settings.speech.span_seconds,
+            **one.model_dump(exclude={"require_liveness"}),
+            require_liveness=frozenset(map(LivenessLayer, one.require_liveness)),
+        )
         for name, one in settings.policies.items()
     }
+    for name, policy in policies.items():
+        if LivenessLayer.SYNTHETIC in policy.require_liveness and not synthetic:
+            problem = "requires the layer 'synthetic', and no spoof model is installed"
+            raise SettingsError(f"Policy {name}: require_liveness {problem}.")
+    return policies
 
 
 def _record_start(engine: Engine, voiceprints: int) -> None:

@@ -4,10 +4,11 @@
 from dataclasses import dataclass
 
 from voiceauth.config import Settings
-from voiceauth.models.bundle import load_bundle
+from voiceauth.models.bundle import load_bundle, spoof_card
 from voiceauth.models.locate import default_model_directory
 from voiceauth.models.manifest import Manifest, read_manifest
 from voiceauth.types import ModelCard
+from voiceauth.usecases.instruments import spoof_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ def list_models(settings: Settings) -> tuple[ListedModel, ...]:
         SettingsError: there is no usable manifest.
     """
     manifest = _manifest(settings)
-    return tuple(
+    listed = tuple(
         ListedModel(
             ModelCard(
                 role=one.role,
@@ -39,10 +40,13 @@ def list_models(settings: Settings) -> tuple[ListedModel, ...]:
         )
         for one in manifest.models
     )
+    if manifest.spoof is None:
+        return listed
+    return (*listed, ListedModel(spoof_card(manifest.spoof), default=True))
 
 
 def verify_models(settings: Settings) -> tuple[str, ...]:
-    """Load every model with its calibration and cohort; return their names.
+    """Load every model with what belongs to it; return their names.
 
     Raises:
         ModelHashMismatchError: a file differs from the manifest.
@@ -51,10 +55,12 @@ def verify_models(settings: Settings) -> tuple[str, ...]:
     """
     manifest = _manifest(settings)
     for one in manifest.models:
-        load_bundle(manifest.directory, one.name, device=settings.models.device)
+        bundle = load_bundle(manifest.directory, one.name, device=settings.models.device)
+        spoof_layer(bundle)
         if one.int8 is not None:
             load_bundle(manifest.directory, one.name, precision="int8")
-    return tuple(one.name for one in manifest.models)
+    spoof = () if manifest.spoof is None else (manifest.spoof.name,)
+    return (*(one.name for one in manifest.models), *spoof)
 
 
 def _manifest(settings: Settings) -> Manifest:

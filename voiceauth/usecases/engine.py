@@ -9,7 +9,17 @@ from voiceauth.errors import UnknownPolicyError
 from voiceauth.ledger.pseudonym import pseudonym
 from voiceauth.liveness.challenge import ChallengeOptions
 from voiceauth.liveness.challenge_book import ChallengeBook
-from voiceauth.ports import Clock, Gallery, Random, Recognizer, Scorer, SpeakerEmbedder, Vault
+from voiceauth.liveness.synthetic import SyntheticCalibration
+from voiceauth.ports import (
+    Clock,
+    Gallery,
+    Random,
+    Recognizer,
+    Scorer,
+    SpeakerEmbedder,
+    SpoofDetector,
+    Vault,
+)
 from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.types import Embedding, ModelCard, TenantId
 from voiceauth.units import Rate, Seconds
@@ -42,6 +52,14 @@ class ChallengeDesk:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SpoofLayer:
+    """What looks for synthetic speech, and what its scores mean. Both are of one model."""
+
+    detector: SpoofDetector
+    calibration: SyntheticCalibration
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Engine:
     """Everything a use case needs, as protocols and frozen rules.
 
@@ -51,6 +69,7 @@ class Engine:
         secret: purpose -> 32-byte installation secret, for pseudonyms and the choice of a decoy.
         max_audio_seconds: longest audio of one stream.
         challenges: None where they are switched off.
+        spoof: None where no spoof model is installed or wanted.
     """
 
     vault: Vault
@@ -68,6 +87,7 @@ class Engine:
     models: tuple[ModelCard, ...]
     max_audio_seconds: Seconds = 600.0
     challenges: ChallengeDesk | None = None
+    spoof: SpoofLayer | None = None
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.

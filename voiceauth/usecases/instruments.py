@@ -4,12 +4,15 @@
 from dataclasses import dataclass, replace
 
 from voiceauth.config import Settings
-from voiceauth.models.bundle import load_bundle
+from voiceauth.errors import ModelHashMismatchError, SettingsError
+from voiceauth.liveness.synthetic import parse_calibration
+from voiceauth.models.bundle import ModelBundle, load_bundle
 from voiceauth.ports import Scorer, SpeakerEmbedder
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.types import ModelCard
 from voiceauth.units import Hertz
+from voiceauth.usecases.engine import SpoofLayer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +23,7 @@ class Instruments:
     scorer: Scorer
     speech: SpeechOptions
     models: tuple[ModelCard, ...]
+    spoof: SpoofLayer | None = None
 
 
 def open_instruments(settings: Settings) -> Instruments:
@@ -35,13 +39,33 @@ def open_instruments(settings: Settings) -> Instruments:
         settings.models.speaker,
         device=settings.models.device,
         precision=settings.models.precision,
+        synthetic=settings.liveness.synthetic == "auto",
     )
     return Instruments(
         embedder=bundle.speaker,
         scorer=CalibratedScorer(bundle.calibration, bundle.cohort, bundle.speaker.model),
         speech=speech_options(settings, bundle.speaker.rate_hz),
         models=bundle.cards,
+        spoof=spoof_layer(bundle),
     )
+
+
+def spoof_layer(bundle: ModelBundle) -> SpoofLayer | None:
+    """Put the spoof model and its calibration together; None without one.
+
+    Raises:
+        IntegrityError: the calibration cannot be read.
+        ModelHashMismatchError: it was fitted to another model.
+        SettingsError: the model hears another rate than the speaker model, whose spans it gets.
+    """
+    if bundle.spoof is None:
+        return None
+    detector, calibration = bundle.spoof.detector, parse_calibration(bundle.spoof.calibration)
+    if calibration.model != detector.model:
+        raise ModelHashMismatchError(detail="the spoof calibration was fitted to another model")
+    if detector.rate_hz != bundle.speaker.rate_hz:
+        raise SettingsError("The spoof model hears another rate than the speaker model.")
+    return SpoofLayer(detector, calibration)
 
 
 def speech_options(settings: Settings, rate_hz: Hertz) -> SpeechOptions:

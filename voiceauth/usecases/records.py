@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a decision record holds: everything needed to explain it later, and no identifier."""
 
-from voiceauth.types import ChallengeEvidence, Evidence
+from voiceauth.decision.policy import RATES, Policy
+from voiceauth.types import ChallengeEvidence, Evidence, Liveness, LivenessLayer
 
 
 def evidence_body(evidence: Evidence) -> dict[str, object]:
@@ -25,8 +26,34 @@ def evidence_body(evidence: Evidence) -> dict[str, object]:
             "level_dbfs": quality.level_dbfs,
             "bandwidth": quality.bandwidth.value,
         },
+        "liveness": liveness_body(evidence.liveness),
+        "combined_llr": evidence.combined_llr,
+        "spoof_false_accept_rate": evidence.spoof_false_accept_rate,
         "reasons": [reason.value for reason in evidence.reasons],
         "challenge": None if evidence.challenge is None else challenge_body(evidence.challenge),
+    }
+
+
+def liveness_body(liveness: Liveness) -> dict[str, object]:
+    """Return every layer's word as the ledger keeps it; an absent layer says that it is."""
+    slots = {layer.value: getattr(liveness, layer.value) for layer in LivenessLayer}
+    return {
+        name: {
+            "state": slot.state.value,
+            "llr": slot.llr,
+            "false_accept_rate": slot.false_accept_rate,
+            "false_reject_rate": slot.false_reject_rate,
+        }
+        for name, slot in slots.items()
+    }
+
+
+def policy_body(policy: Policy) -> dict[str, object]:
+    """Return what a decision was asked to keep to, as the ledger keeps it."""
+    return {
+        "policy": policy.name,
+        **{name: getattr(policy, name) for name in RATES},
+        "require_liveness": sorted(layer.value for layer in policy.require_liveness),
     }
 
 

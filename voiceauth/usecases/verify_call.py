@@ -6,7 +6,7 @@ The order of one call; the service drives it and runs the model between ``hear``
 (1) ``VerifyCall(engine, claim)`` checks the request.
 (2) ``load()`` fetches the voiceprints, or a stand-in when there are none, at the same cost.
 (3) ``hear``, ``gap``, ``dtmf``, ``finish`` return spans; each counted span is embedded once.
-(4) ``weigh(span, embedding)`` returns evidence; ``decided`` may become true.
+(4) ``weigh(span, embedding, spoof_score)`` returns evidence; ``decided`` may become true.
 (5) ``conclude()`` writes the decision record and returns the verdict; ``abandon()`` records a call
     that was lost before.
 """
@@ -16,7 +16,9 @@ import hmac
 from dataclasses import dataclass
 
 from voiceauth.consent.rules import in_force
+from voiceauth.decision.fusion import combined_llr, spoof_false_accept_rate
 from voiceauth.decision.policy import Policy
+from voiceauth.decision.presentation import suspicions
 from voiceauth.decision.verdict import FAULTED, Decider, Outcome
 from voiceauth.errors import IntegrityError, InternalError
 from voiceauth.liveness.challenge import held_back, slot_of
@@ -30,6 +32,7 @@ from voiceauth.types import (
     Embedding,
     Evidence,
     Liveness,
+    ModelHash,
     Progress,
     Reason,
     Score,
@@ -45,8 +48,9 @@ from voiceauth.usecases.answer_tap import Answer
 from voiceauth.usecases.challenges import Answering
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.listening import HearingCall, Listener
+from voiceauth.usecases.liveness_layers import SyntheticEar
 from voiceauth.usecases.probe import Probe
-from voiceauth.usecases.records import evidence_body
+from voiceauth.usecases.records import evidence_body, policy_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class VerifyCall(HearingCall):
         self._enrolled_seconds: Seconds = engine.enrolment.needed_seconds
         self._decider: Decider | None = None
         self._probe = Probe()
+        self._synthetic = SyntheticEar(engine.spoof)
         self._score: Score | None = None
         self._outcome: Outcome | None = None
         self._next_look: Seconds = self._policy.floor_seconds
@@ -124,17 +129,19 @@ class VerifyCall(HearingCall):
         """True once no more audio is needed."""
         return self._outcome is not None
 
-    def weigh(self, span: Span, embedding: Embedding) -> Evidence:
+    def weigh(self, span: Span, embedding: Embedding, spoof_score: float | None = None) -> Evidence:
         """Add one embedded span and judge, if enough new speech came since the last look.
 
         Args:
             span: counted.
             embedding: of its samples.
+            spoof_score: of its samples; None without a spoof model or for too short a span.
 
         Returns:
             The evidence now.
         """
         self._probe.add(span, embedding)
+        self._synthetic.add(span, spoof_score)
         net = self._probe.net_seconds
         if net >= self._policy.floor_seconds:
             self._score = self._compare(net)
@@ -154,6 +161,7 @@ class VerifyCall(HearingCall):
             progress, needed = Progress.LISTENING, self._policy.floor_seconds - net
         else:
             progress, needed = Progress.UNDECIDED, self._policy.full_seconds - net
+        liveness = self.liveness()
         return Evidence(
             progress=progress,
             heard_seconds=self._listener.heard_seconds,
@@ -161,9 +169,18 @@ class VerifyCall(HearingCall):
             net_speech_needed_seconds=max(0.0, needed),
             score=self._score,
             quality=self._listener.quality(),
-            liveness=Liveness(challenge=slot_of(self.answering.evidence)),
-            reasons=self._reasons(),
+            liveness=liveness,
+            reasons=self._reasons(liveness),
             challenge=self.answering.evidence,
+            combined_llr=combined_llr(self._score.llr, liveness) if self._score else None,
+            spoof_false_accept_rate=spoof_false_accept_rate(liveness),
+        )
+
+    def liveness(self) -> Liveness:
+        """Return the layers' words so far."""
+        return Liveness(
+            synthetic=self._synthetic.slot(self._probe.net_seconds),
+            challenge=slot_of(self.answering.evidence),
         )
 
     def conclude(self, *, fault: bool = False) -> Verdict:
@@ -187,11 +204,10 @@ class VerifyCall(HearingCall):
             "subject": self._engine.pseudonym(self._claim.tenant, self._claim.subject),
             "standing": self._standing.value,
             "decision": decision.value,
-            "policy": self._policy.name,
-            "target_false_match_rate": self._policy.target_false_match_rate,
-            "target_false_non_match_rate": self._policy.target_false_non_match_rate,
+            **policy_body(self._policy),
             "model": self._engine.embedder.model,
             "calibration": self._engine.scorer.version,
+            "spoof_model": self._spoof_model,
         }
         with self._engine.vault.begin() as transaction:
             entry = transaction.append(
@@ -208,6 +224,8 @@ class VerifyCall(HearingCall):
             record_id=entry.sequence,
             model=self._engine.embedder.model,
             calibration=self._engine.scorer.version,
+            max_spoof_false_accept=self._policy.max_spoof_false_accept,
+            spoof_model=self._spoof_model,
         )
 
     def abandon(self) -> None:
@@ -273,20 +291,26 @@ class VerifyCall(HearingCall):
             self._score,
             net_seconds=self._probe.net_seconds,
             final=final,
-            liveness=Liveness(challenge=slot_of(self.answering.evidence)),
+            liveness=self.liveness(),
         )
         held = held_back(self.answering.evidence, asked=self.answering.asked)
         if outcome.decision is Decision.ACCEPT and held is not None:
             return Outcome(Decision.STEP_UP, (held, *outcome.reasons))
         return outcome
 
-    def _reasons(self) -> tuple[Reason, ...]:
+    @property
+    def _spoof_model(self) -> ModelHash | None:
+        return None if self._engine.spoof is None else self._engine.spoof.detector.model
+
+    def _reasons(self, liveness: Liveness) -> tuple[Reason, ...]:
         quality = self._listener.quality()
         issues = quality.issues if quality else ()
         if self._outcome is not None:
             return (*self._outcome.reasons, *issues)
         if self._score is None:
-            return (Reason.NOT_ENOUGH_SPEECH, *issues)
-        if self._score.llr is None:
-            return (Reason.NO_CALIBRATION_SUPPORT, *issues)
-        return (Reason.UNCERTAIN, *issues)
+            state = Reason.NOT_ENOUGH_SPEECH
+        elif self._score.llr is None:
+            state = Reason.NO_CALIBRATION_SUPPORT
+        else:
+            state = Reason.UNCERTAIN
+        return (*suspicions(liveness), state, *issues)

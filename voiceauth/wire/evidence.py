@@ -83,13 +83,24 @@ def score_from_wire(message: evidence_pb2.Score) -> Score:
 
 
 def _slot_to_wire(slot: LivenessSlot) -> evidence_pb2.LivenessSlot:
-    return evidence_pb2.LivenessSlot(state=liveness_state_to_wire(slot.state), llr=slot.llr)
+    return evidence_pb2.LivenessSlot(
+        state=liveness_state_to_wire(slot.state),
+        llr=slot.llr,
+        false_accept_rate=slot.false_accept_rate,
+        false_reject_rate=slot.false_reject_rate,
+    )
 
 
 def _slot_from_wire(message: evidence_pb2.LivenessSlot) -> LivenessSlot:
     return LivenessSlot(
         state=liveness_state_from_wire(message.state),
         llr=message.llr if message.HasField("llr") else None,
+        false_accept_rate=message.false_accept_rate
+        if message.HasField("false_accept_rate")
+        else None,
+        false_reject_rate=message.false_reject_rate
+        if message.HasField("false_reject_rate")
+        else None,
     )
 
 
@@ -127,6 +138,8 @@ def evidence_to_wire(evidence: Evidence) -> evidence_pb2.Evidence:
         challenge=None
         if evidence.challenge is None
         else challenge_evidence_to_wire(evidence.challenge),
+        combined_llr=evidence.combined_llr,
+        spoof_false_accept_rate=evidence.spoof_false_accept_rate,
     )
 
 
@@ -144,6 +157,10 @@ def evidence_from_wire(message: evidence_pb2.Evidence) -> Evidence:
         challenge=challenge_evidence_from_wire(message.challenge)
         if message.HasField("challenge")
         else None,
+        combined_llr=message.combined_llr if message.HasField("combined_llr") else None,
+        spoof_false_accept_rate=message.spoof_false_accept_rate
+        if message.HasField("spoof_false_accept_rate")
+        else None,
     )
 
 
@@ -157,6 +174,8 @@ def verdict_to_wire(verdict: Verdict) -> evidence_pb2.Verdict:
         record_id=verdict.record_id or 0,
         model_sha256=verdict.model,
         calibration_version=verdict.calibration,
+        max_spoof_false_accept=verdict.max_spoof_false_accept,
+        spoof_model_sha256=verdict.spoof_model or "",
     )
 
 
@@ -170,4 +189,8 @@ def verdict_from_wire(message: evidence_pb2.Verdict) -> Verdict:
         record_id=message.record_id or None,
         model=ModelHash(message.model_sha256),
         calibration=message.calibration_version,
+        max_spoof_false_accept=message.max_spoof_false_accept
+        if message.HasField("max_spoof_false_accept")
+        else None,
+        spoof_model=ModelHash(message.spoof_model_sha256) if message.spoof_model_sha256 else None,
     )

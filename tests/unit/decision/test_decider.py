@@ -2,7 +2,8 @@
 import pytest
 
 from voiceauth.decision.policy import Policy
-from voiceauth.decision.verdict import FAULTED, Decider, suspicions
+from voiceauth.decision.presentation import suspicions
+from voiceauth.decision.verdict import FAULTED, Decider
 from voiceauth.errors import InternalError, SettingsError
 from voiceauth.types import (
     Decision,

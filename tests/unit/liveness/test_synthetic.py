@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceauth.errors import IntegrityError, ModelHashMismatchError
+from voiceauth.liveness.rates import RateTable
 from voiceauth.liveness.synthetic import (
     SpanScore,
     SyntheticCalibration,
     format_calibration,
     parse_calibration,
     synthetic_llr,
+    synthetic_slot,
 )
-from voiceauth.types import ModelHash
+from voiceauth.types import LivenessState, ModelHash
 
 MODEL = ModelHash("a" * 64)
 LINE = SyntheticCalibration(MODEL, -0.8, 0.5, -4.0, 5.0, 2.0)
@@ -118,3 +120,35 @@ def test_an_infinite_number_is_refused() -> None:
     content = json.loads(format_calibration(LINE)) | {"offset": math.inf}
     with pytest.raises(IntegrityError):
         parse_calibration(json.dumps(content))
+
+
+def test_the_layer_is_pending_until_it_has_heard_enough() -> None:
+    """Too little speech for the model is no word for either side, and holds back."""
+    assert synthetic_slot([], 5.0, MODEL, LINE).state is LivenessState.PENDING
+    assert synthetic_slot([SpanScore(-4.0, 1.9)], 1.9, MODEL, LINE).state is LivenessState.PENDING
+
+
+def test_speech_that_the_model_did_not_hear_is_not_covered_by_what_it_heard() -> None:
+    """Short spans escape the model; a call that is mostly of them has not been looked at."""
+    heard = [SpanScore(-4.0, 3.0)]
+
+    assert synthetic_slot(heard, 6.1, MODEL, LINE).state is LivenessState.PENDING
+    assert synthetic_slot(heard, 6.0, MODEL, LINE).state is LivenessState.LIVE
+
+
+def test_the_word_carries_ratio_and_rates() -> None:
+    """A synthetic score is suspect, with the rates that its ratio implies."""
+    slot = synthetic_slot([SpanScore(4.0, 3.0)], 3.0, MODEL, LINE)
+
+    assert slot.state is LivenessState.SUSPECT
+    assert slot.llr == pytest.approx(-2.7)
+    assert slot.false_reject_rate == pytest.approx(math.exp(-2.7))
+
+
+def test_measured_rates_travel_with_the_calibration() -> None:
+    """A calibration with a table is written and read with it, and the table speaks."""
+    rates = RateTable((0.0,), (0.25,), (0.5,))
+    line = parse_calibration(format_calibration(dataclasses.replace(LINE, rates=rates)))
+
+    assert line.rates == rates
+    assert synthetic_slot([SpanScore(-4.0, 3.0)], 3.0, MODEL, line).false_accept_rate == 0.25

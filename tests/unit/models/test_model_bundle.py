@@ -11,10 +11,11 @@ import pytest
 from voiceauth.errors import IntegrityError, ModelHashMismatchError, ModelOutputError, SettingsError
 from voiceauth.models import locate
 from voiceauth.models.bundle import load_bundle, read_cohort, write_cohort
-from voiceauth.models.install import install
+from voiceauth.models.install import install, install_spoof
 from voiceauth.models.manifest import read_manifest
 
 TINY = Path(__file__).parents[2] / "data" / "tiny-speaker.onnx"
+TINY_SPOOF = TINY.with_name("tiny-spoof.onnx")
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -327,3 +328,103 @@ def test_an_int8_form_is_installed_with_its_model_only(uninstalled: Path) -> Non
 
     _int8_form(uninstalled, "f" * 64)
     assert install(uninstalled, "tiny", licence="MIT").int8 is None
+
+
+@pytest.fixture
+def with_spoof(directory: Path) -> Path:
+    """The same directory with the tiny spoof model entered."""
+    (directory / "spoof.onnx").write_bytes(TINY_SPOOF.read_bytes())
+    (directory / "spoof-calibration.json").write_text("{}")
+    (directory / "spoof.md").write_text("A card.")
+    install_spoof(directory, "spoof", licence="Apache-2.0")
+    return directory
+
+
+def test_a_directory_without_a_spoof_model_has_none(directory: Path) -> None:
+    """Absent is a state of its own."""
+    assert load_bundle(directory).spoof is None
+
+
+def test_a_spoof_model_comes_with_its_calibration_and_card(with_spoof: Path) -> None:
+    """It serves whichever speaker model is chosen, and is told about beside it."""
+    bundle = load_bundle(with_spoof)
+
+    assert bundle.spoof is not None
+    assert bundle.spoof.detector.model == _sha256(with_spoof / "spoof.onnx")
+    assert bundle.spoof.calibration == "{}"
+    assert [(card.role, card.name) for card in bundle.cards] == [
+        ("speaker", "tiny"),
+        ("spoof", "spoof"),
+    ]
+
+
+def test_a_spoof_model_that_is_not_wanted_stays_away(with_spoof: Path) -> None:
+    """Switched off, it is neither loaded nor told about."""
+    bundle = load_bundle(with_spoof, synthetic=False)
+
+    assert bundle.spoof is None
+    assert [card.role for card in bundle.cards] == ["speaker"]
+
+
+@pytest.mark.parametrize("file", ["spoof.onnx", "spoof-calibration.json"])
+def test_a_changed_spoof_file_is_refused(with_spoof: Path, file: str) -> None:
+    """A detector that was exchanged must not quietly pass everybody."""
+    (with_spoof / file).write_bytes((with_spoof / file).read_bytes() + b" ")
+
+    with pytest.raises(ModelHashMismatchError):
+        load_bundle(with_spoof)
+
+
+@pytest.mark.parametrize("file", ["spoof.onnx", "spoof-calibration.json"])
+def test_a_missing_spoof_file_is_refused(with_spoof: Path, file: str) -> None:
+    """Deleting the detector stops the start; it does not switch the layer off."""
+    (with_spoof / file).unlink()
+
+    with pytest.raises(SettingsError, match=file):
+        load_bundle(with_spoof)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"role": "speaker"},
+        {"surplus": 1},
+        {"licence": ""},
+        {"sha256": "abc"},
+        {"least_samples": 0},
+        {"file": "../spoof.onnx"},
+        {"calibration": None},
+    ],
+)
+def test_a_spoof_entry_that_is_not_exactly_right_is_refused(
+    with_spoof: Path, change: dict[str, Any]
+) -> None:
+    """Absent, unknown and impossible fields refuse the whole manifest."""
+    _change(with_spoof, lambda content: content["spoof"].update(change))
+
+    with pytest.raises(SettingsError):
+        read_manifest(with_spoof)
+
+
+@pytest.mark.parametrize("change", [{"sample_rate_hz": 16000}, {"least_samples": 1}])
+def test_a_spoof_entry_that_describes_another_model_is_refused(
+    with_spoof: Path, change: dict[str, Any]
+) -> None:
+    """The manifest cannot talk the model into another rate or length."""
+    _change(with_spoof, lambda content: content["spoof"].update(change))
+
+    with pytest.raises(IntegrityError):
+        load_bundle(with_spoof)
+
+
+def test_a_new_speaker_model_leaves_the_spoof_model_entered(with_spoof: Path) -> None:
+    """Publishing one model does not take the other away."""
+    for suffix in (".onnx", "-calibration.json", "-cohort.npz", ".md"):
+        source = with_spoof / {".onnx": "tiny.onnx", "-cohort.npz": "cohort.npz"}.get(
+            suffix, "calibration.json"
+        )
+        (with_spoof / f"next{suffix}").write_bytes(source.read_bytes())
+
+    install(with_spoof, "next", licence="Apache-2.0")
+
+    assert read_manifest(with_spoof).spoof is not None

@@ -82,8 +82,13 @@ EVIDENCE = Evidence(
     net_speech_needed_seconds=10.5,
     score=SCORE,
     quality=QUALITY,
-    liveness=Liveness(synthetic=LivenessSlot(LivenessState.SUSPECT, -3.0)),
+    liveness=Liveness(
+        synthetic=LivenessSlot(LivenessState.SUSPECT, -3.0, 0.0, 1.0),
+        replay=LivenessSlot(LivenessState.PENDING),
+    ),
     reasons=(Reason.UNCERTAIN, Reason.GAP),
+    combined_llr=0.0,
+    spoof_false_accept_rate=0.0,
 )
 UNSUPPORTED = Score(NOT_SENT, llr=None, false_match_rate=None, false_non_match_rate=None)
 SPARSE = Evidence(Progress.LISTENING, 0.0, 0.0, 2.0)
@@ -110,8 +115,11 @@ def test_evidence_survives_the_wire(evidence: Evidence) -> None:
 
 
 def test_a_verdict_survives_the_wire() -> None:
-    """A verdict arrives as it was sent."""
+    """A verdict arrives as it was sent, with and without a rate and a model of spoofs."""
+    full = replace(VERDICT, max_spoof_false_accept=0.0, spoof_model=ModelHash("cd" * 32))
+
     assert verdict_from_wire(verdict_to_wire(VERDICT)) == VERDICT
+    assert verdict_from_wire(verdict_to_wire(full)) == full
 
 
 def test_the_raw_similarity_does_not_leave_the_server() -> None:
