@@ -95,6 +95,19 @@ class StorageSettings(_Section):
         return self.key_file or self.data_dir / "keys.json"
 
 
+class LedgerSettings(_Section):
+    """How the ledger is made tamper-evident beyond this machine."""
+
+    checkpoint_seconds: _Seconds = Field(
+        60.0, description="Time between two signed checkpoints, while there are new entries."
+    )
+    export_dir: Path | None = Field(
+        None,
+        description="A directory on another system that hashes and checkpoints are appended to; "
+        "none means that only the vault has them.",
+    )
+
+
 class ModelSettings(_Section):
     """Which models run."""
 
@@ -247,6 +260,7 @@ class Settings(BaseSettings):
 
     server: ServerSettings = Field(default_factory=ServerSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     speech: SpeechSettings = Field(default_factory=SpeechSettings)
     enrolment: EnrolmentSettings = Field(default_factory=EnrolmentSettings)

@@ -26,6 +26,7 @@ from voiceauth.types import (
     Recognition,
     Samples,
     Score,
+    StoredCheckpoint,
     Subject,
     SubjectId,
     SubjectState,
@@ -324,6 +325,26 @@ class Vault(Protocol):
 
     def close(self) -> None:
         """Release the files. Safe to call twice."""
+        ...
+
+
+class LedgerStore(Protocol):
+    """The ledger's entries, and the newest statement of how far it had come."""
+
+    def ledger(self, *, after: int = 0, limit: int = 1000) -> Sequence[LedgerEntry]:
+        """Read ledger entries in order, ``sequence > after``."""
+        ...
+
+    def checkpoint(self) -> StoredCheckpoint | None:
+        """Return the newest checkpoint, unchecked; None before the first."""
+        ...
+
+    def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        """Replace the newest checkpoint.
+
+        Raises:
+            StorageError: the vault cannot be written.
+        """
         ...
 
 

@@ -651,3 +651,16 @@ class LedgerEntry:
     body: str
     previous_hash: bytes = field(repr=False)
     entry_hash: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCheckpoint:
+    """The newest checkpoint of the ledger, as the vault keeps it.
+
+    Attributes:
+        note: the signed text.
+        peaks: of the Merkle tree it covers, 32 bytes each, largest first.
+    """
+
+    note: str
+    peaks: bytes = field(repr=False)

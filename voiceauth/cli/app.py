@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from voiceauth import __version__
-from voiceauth.cli import analysis, calls, custody, people, serving
+from voiceauth.cli import analysis, calls, custody, evidence, people, serving
 from voiceauth.cli.demo import demo
 from voiceauth.cli.options import Json, Session, settings_of
 from voiceauth.cli.reference import masked, reference
@@ -76,6 +76,7 @@ app.command(epilog="Example: voiceauth embed a.wav b.wav --json")(analysis.embed
 app.command(epilog="Example: voiceauth evaluate trials.csv --root recordings --det det.png")(
     analysis.evaluate
 )
+app.command(epilog="Example: voiceauth explain call-1 --tenant bank")(evidence.explain)
 app.add_typer(people.subjects, name="subjects", epilog="Example: voiceauth subjects create 4711")
 app.add_typer(
     people.consent,
@@ -83,7 +84,7 @@ app.add_typer(
     epilog="Example: voiceauth consent record 4711 --text-file consent-en.txt",
 )
 app.add_typer(custody.keys, name="keys", epilog="Example: voiceauth keys init")
-app.add_typer(custody.ledger, name="ledger", epilog="Example: voiceauth ledger verify")
+app.add_typer(evidence.ledger, name="ledger", epilog="Example: voiceauth ledger verify")
 app.add_typer(custody.models, name="models", epilog="Example: voiceauth models list")
 
 config_app = typer.Typer(help="Show and document the settings.", no_args_is_help=True)

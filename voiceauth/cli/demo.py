@@ -97,7 +97,7 @@ def demo(
         session = context.find_object(options.Session) or options.Session()
         settings = demo_settings(Path(folder), session.config)
         results, verdicts = asyncio.run(_run(settings, calls, console, None if fast else 1.0))
-        entries = verify_ledger(settings)
+        entries = verify_ledger(settings).entries
     report = report_of(results, calls, verdicts, entries, time.monotonic() - begin)
     if as_json:
         print_json(report)

@@ -81,3 +81,9 @@ def with_data_dir(settings: Settings, data_dir: Path) -> Settings:
             "server": settings.server.model_copy(update={"host": "127.0.0.1", "port": 0}),
         }
     )
+
+
+def local_settings(context: typer.Context, data_dir: Path | None) -> Settings:
+    """Read the settings of a command that works on the files of this machine."""
+    settings = settings_of(context)
+    return settings if data_dir is None else with_data_dir(settings, data_dir)

@@ -7,6 +7,7 @@ Public:
 * ``envelope.seal`` and ``envelope.open_sealed``: AES-256-GCM with a version byte.
 * ``keyring.FileKeyring``: ``ports.KeyService`` over one key file; ``create``, ``load``,
   ``rotate``, ``retire``.
+* ``signing.SigningKey`` and ``signing.check_signature``: Ed25519.
 
 Rules:
 

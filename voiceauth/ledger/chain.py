@@ -97,7 +97,7 @@ def verify(
         check_link(head, entry)
         head = head_of(entry)
         if expected is not None and head.sequence == expected.sequence:
-            _require_same(head, expected)
+            require_same(head, expected)
     if expected is not None and head.sequence < expected.sequence:
         raise ChainBrokenError(
             head.sequence + 1, detail=f"the tail is missing: {expected.sequence} was the last"
@@ -121,7 +121,8 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-def _require_same(head: Head, expected: Head) -> None:
+def require_same(head: Head, expected: Head) -> None:
+    """Check that two heads of one sequence number are one. Raises ChainBrokenError."""
     if not hmac.compare_digest(head.entry_hash, expected.entry_hash):
         raise ChainBrokenError(head.sequence, detail="the chain was rewritten: another hash stood")
 

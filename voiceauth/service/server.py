@@ -30,6 +30,7 @@ from voiceauth.service.interceptors import RpcInterceptor
 from voiceauth.service.logging import configure_logging
 from voiceauth.service.runtime import Runtime, start_runtime, stop_runtime
 from voiceauth.service.subjects import SubjectServicer
+from voiceauth.service.upkeep import upkeep
 from voiceauth.service.verification import VerificationServicer
 from voiceauth.usecases.engine import Engine
 from voiceauth.v1 import (
@@ -104,7 +105,8 @@ async def running_server(engine: Engine, settings: Settings) -> AsyncIterator[Li
     log = structlog.get_logger()
     log.info("listening", address=address, port=port)
     try:
-        yield Listening(port, f"{local_host(limits.host)}:{port}")
+        async with upkeep(engine.chores):
+            yield Listening(port, f"{local_host(limits.host)}:{port}")
     finally:
         log.info("draining", seconds=limits.drain_seconds)
         await _drain(server, health, runtime)

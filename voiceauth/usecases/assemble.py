@@ -8,10 +8,11 @@ Steps, in an order in which each failure stops the start and nothing half-open s
 (3) Vault: opened with the keys; a wrong key or a damaged file is refused.
 (4) Gallery: rebuilt from the vault's voiceprints of the current model.
 (5) The start is recorded in the ledger with the versions in use.
+(6) The ledger is held against its last checkpoint and its second place: a rewritten one is refused.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from voiceauth import __version__
 from voiceauth.adapters import SystemClock, SystemRandom
@@ -27,8 +28,9 @@ from voiceauth.ports import Clock, Gallery, Random, Recognizer, Vault
 from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId
-from voiceauth.usecases.engine import ChallengeDesk, Engine, EnrolmentRules
+from voiceauth.usecases.engine import ChallengeDesk, Chore, Engine, EnrolmentRules
 from voiceauth.usecases.instruments import speech_options, spoof_layer
+from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
 from voiceauth.vault.open import open_vault
 
 VAULT_FILE = "vault.db"
@@ -68,6 +70,7 @@ def assemble(
         WrongKeyError: the keys are another installation's.
         ModelHashMismatchError: a model file differs from its manifest.
         StorageError: the data directory cannot be used.
+        ChainBrokenError: the ledger is not the one that was signed or copied before.
     """
     clock, random = clock or SystemClock(), random or SystemRandom()
     keys = open_keys(settings, clock=clock, random=random)  # (1)
@@ -83,6 +86,7 @@ def assemble(
     )
     try:
         gallery = FaissGallery(bundle.speaker.dimension)
+        checkpoints = CheckpointDesk(vault, signing_key(keys), clock, settings.ledger.export_dir)
         held = fill_gallery(vault, gallery, bundle.speaker.model)  # (4)
         engine = Engine(
             vault=vault,
@@ -101,8 +105,11 @@ def assemble(
             models=bundle.cards,
             max_audio_seconds=settings.server.max_stream_seconds,
             challenges=challenge_desk(settings, random, recogniser),
+            chores=(Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),),
         )
         _record_start(engine, held)  # (5)
+        with suppress(StorageError):  # (6) a second place that is away stops no call
+            checkpoints.run()
     except BaseException:
         vault.close()
         raise

@@ -51,6 +51,20 @@ class ChallengeDesk:
     accept_client_recognition: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Work that a running server repeats.
+
+    Attributes:
+        name: for the log.
+        run: blocking; may raise EngineError.
+    """
+
+    name: str
+    every_seconds: Seconds
+    run: Callable[[], None]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SpoofLayer:
     """What looks for synthetic speech, and what its scores mean. Both are of one model."""
@@ -70,6 +84,7 @@ class Engine:
         max_audio_seconds: longest audio of one stream.
         challenges: None where they are switched off.
         spoof: None where no spoof model is installed or wanted.
+        chores: what a server repeats while it runs.
     """
 
     vault: Vault
@@ -88,6 +103,7 @@ class Engine:
     max_audio_seconds: Seconds = 600.0
     challenges: ChallengeDesk | None = None
     spoof: SpoofLayer | None = None
+    chores: tuple[Chore, ...] = ()
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.

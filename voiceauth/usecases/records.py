@@ -1,8 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a decision record holds: everything needed to explain it later, and no identifier."""
 
+from dataclasses import asdict
+
 from voiceauth.decision.policy import RATES, Policy
-from voiceauth.types import ChallengeEvidence, Evidence, Liveness, LivenessLayer
+from voiceauth.types import (
+    Bandwidth,
+    ChallengeEvidence,
+    Evidence,
+    Liveness,
+    LivenessLayer,
+    Score,
+)
+from voiceauth.units import Decibels, Seconds
 
 
 def evidence_body(evidence: Evidence) -> dict[str, object]:
@@ -54,6 +64,40 @@ def policy_body(policy: Policy) -> dict[str, object]:
         "policy": policy.name,
         **{name: getattr(policy, name) for name in RATES},
         "require_liveness": sorted(layer.value for layer in policy.require_liveness),
+    }
+
+
+def terms_body(policy: Policy) -> dict[str, object]:
+    """Return a policy in full: its name alone says nothing once the settings have changed."""
+    terms = asdict(policy)
+    del terms["name"]
+    return {**terms, "require_liveness": sorted(layer.value for layer in policy.require_liveness)}
+
+
+def look_body(
+    score: Score | None,
+    liveness: Liveness,
+    *,
+    net_seconds: Seconds,
+    final: bool,
+    bandwidth: Bandwidth,
+    snr_db: Decibels | None,
+) -> dict[str, object]:
+    """Return one look at a call, unrounded: from these the decision can be derived again."""
+    return {
+        "net_seconds": net_seconds,
+        "final": final,
+        "bandwidth": bandwidth.value,
+        "snr_db": snr_db,
+        "score": None
+        if score is None
+        else {
+            "raw": score.raw,
+            "llr": score.llr,
+            "false_match_rate": score.false_match_rate,
+            "false_non_match_rate": score.false_non_match_rate,
+        },
+        "liveness": liveness_body(liveness),
     }
 
 

@@ -50,7 +50,7 @@ from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.listening import HearingCall, Listener
 from voiceauth.usecases.liveness_layers import SyntheticEar
 from voiceauth.usecases.probe import Probe
-from voiceauth.usecases.records import evidence_body, policy_body
+from voiceauth.usecases.records import evidence_body, look_body, policy_body, terms_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ class VerifyCall(HearingCall):
         self._score: Score | None = None
         self._outcome: Outcome | None = None
         self._next_look: Seconds = self._policy.floor_seconds
+        self._looks: list[dict[str, object]] = []
         asked = Asked(claim.tenant, claim.call, claim.subject)
         self.answering = Answering(engine, asked, claim.audio_format)
         self._ended = False
@@ -205,6 +206,11 @@ class VerifyCall(HearingCall):
             "standing": self._standing.value,
             "decision": decision.value,
             **policy_body(self._policy),
+            "policy_terms": terms_body(self._policy),
+            "looks": self._looks,
+            "enrolled_seconds": self._enrolled_seconds,
+            "challenge_asked": self.answering.asked,
+            "fault": fault,
             "model": self._engine.embedder.model,
             "calibration": self._engine.scorer.version,
             "spoof_model": self._spoof_model,
@@ -287,11 +293,18 @@ class VerifyCall(HearingCall):
     def _decide(self, *, final: bool) -> Outcome:
         if self._decider is None:
             raise InternalError(detail="a decision before load")
-        outcome = self._decider.look(
-            self._score,
-            net_seconds=self._probe.net_seconds,
-            final=final,
-            liveness=self.liveness(),
+        liveness = self.liveness()
+        net = self._probe.net_seconds
+        outcome = self._decider.look(self._score, net_seconds=net, final=final, liveness=liveness)
+        self._looks.append(
+            look_body(
+                self._score,
+                liveness,
+                net_seconds=net,
+                final=final,
+                bandwidth=self._probe.bandwidth,
+                snr_db=self._probe.snr_db,
+            )
         )
         held = held_back(self.answering.evidence, asked=self.answering.asked)
         if outcome.decision is Decision.ACCEPT and held is not None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from voiceauth.errors import ChainBrokenError
 from voiceauth.ledger.chain import GENESIS, Head, next_entry
-from voiceauth.types import LedgerEntry, TenantId
+from voiceauth.types import LedgerEntry, StoredCheckpoint, TenantId
 from voiceauth.vault.codec import from_microseconds, to_microseconds
 from voiceauth.vault.faults import translated
 
@@ -59,6 +59,22 @@ def read(connection: sqlite3.Connection, after: int, limit: int) -> Sequence[Led
             (after, limit),
         ).fetchall()
     return [_entry(row) for row in rows]
+
+
+def checkpoint(connection: sqlite3.Connection) -> StoredCheckpoint | None:
+    """Read the newest checkpoint, unchecked."""
+    with translated():
+        row = connection.execute("SELECT note, peaks FROM checkpoint").fetchone()
+    return None if row is None else StoredCheckpoint(*row)
+
+
+def put_checkpoint(connection: sqlite3.Connection, new: StoredCheckpoint) -> None:
+    """Replace the newest checkpoint. ``connection`` must be in a write transaction."""
+    with translated():
+        connection.execute(
+            "INSERT OR REPLACE INTO checkpoint (only_row, note, peaks) VALUES (1,?,?)",
+            (new.note, new.peaks),
+        )
 
 
 def _entry(row: tuple[int, int, str, str, str, bytes, bytes]) -> LedgerEntry:

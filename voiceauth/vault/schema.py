@@ -58,7 +58,15 @@ CREATE TABLE recordings (
 ) STRICT
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _RECORDINGS)
+_CHECKPOINT = """
+CREATE TABLE checkpoint (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    note TEXT NOT NULL,
+    peaks BLOB NOT NULL
+) STRICT
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _RECORDINGS, _CHECKPOINT)
 """Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from voiceauth.errors import EngineError, StorageError
-from voiceauth.ledger.chain import head_of, verify
-from voiceauth.types import LedgerEntry, TenantId
+from voiceauth.ledger.audit import Audit, Testimony, audit
+from voiceauth.ledger.chain import head_of
+from voiceauth.ledger.checkpoint import Checkpoint
+from voiceauth.types import LedgerEntry, StoredCheckpoint, TenantId
 from voiceauth.vault import ledger_rows
 from voiceauth.vault.anchor_file import AnchorFile
 from voiceauth.vault.connections import Connections
@@ -68,11 +70,31 @@ class SqliteVault:
         with self._connections.reader() as connection:
             return ledger_rows.read(connection, after, limit)
 
-    def verify_ledger(self) -> int:
-        """Walk the whole chain and hold it against the anchor.
+    def checkpoint(self) -> StoredCheckpoint | None:
+        """Return the newest checkpoint, unchecked; None before the first."""
+        with self._connections.reader() as connection:
+            return ledger_rows.checkpoint(connection)
 
-        Returns:
-            The last sequence number.
+    def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        """Replace the newest checkpoint. Raises StorageError."""
+        with self._connections.alone() as connection, self._connections.change(connection):
+            ledger_rows.put_checkpoint(connection, checkpoint)
+
+    def verify_ledger(self) -> int:
+        """Walk the whole chain and hold it against the anchor; return the last sequence number.
+
+        Raises:
+            ChainBrokenError: names the first entry that is changed, missing or out of place.
+            IntegrityError: the anchor is damaged.
+        """
+        return self.audit_ledger().entries
+
+    def audit_ledger(self, checkpoints: Sequence[Checkpoint] = (), hashes: bytes = b"") -> Audit:
+        """Walk the whole chain and hold it against all that is known of it.
+
+        Args:
+            checkpoints: with signatures already checked.
+            hashes: of the entries from the first on, as copied to a second place.
 
         Raises:
             ChainBrokenError: names the first entry that is changed, missing or out of place.
@@ -80,7 +102,7 @@ class SqliteVault:
         """
         # The anchor first: entries that are committed meanwhile only make the chain longer.
         anchored = self._anchor.read()
-        return verify(self._entries(), expected=anchored)
+        return audit(self._entries(), Testimony(anchored, checkpoints, hashes))
 
     def rewrap_keys(self) -> int:
         """Wrap every subject's data key under the current wrapping key; return how many changed.
