@@ -160,7 +160,8 @@ def check_proof_command(
         return
     output().print(
         f"The proof holds, up to entry {found.size} of {found.at.isoformat(timespec='seconds')}"
-        f"{'' if public else '; its key was not compared with a trusted one'}."
+        f"{'' if public else '; its key was not compared with a trusted one'}.",
+        soft_wrap=True,
     )
 
 

@@ -116,6 +116,7 @@ def publish(
     typer.echo(f"{record['name']} {record['sha256']}")
     typer.echo(f"dev {record['dev_eer']}")
 
+
 @app.command()
 def quantise(
     model: Annotated[Path, typer.Option("--model", help="fp32 ONNX file of `train export`.")],
@@ -132,7 +133,6 @@ def quantise(
     train = load_corpus(data, cache, "speech", "train")
     found = run(model, to, train, prepare(load_corpus(data, cache, "speech", "dev", SET)))
     typer.echo(json.dumps(dataclasses.asdict(found), indent=1))
-
 
 
 @app.command()

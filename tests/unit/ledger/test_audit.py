@@ -52,7 +52,7 @@ REWRITTEN = chain(list("abcdeFghij"))
 @pytest.mark.parametrize(
     "tamper",
     [
-        lambda all_, n: all_[:n] + [replace(all_[n], body='{"n":1}')] + all_[n + 1 :],
+        lambda all_, n: [*all_[:n], replace(all_[n], body='{"n":1}'), *all_[n + 1 :]],
         lambda all_, n: all_[:n] + all_[n + 1 :],
         lambda all_, n: [*all_[:n], all_[n - 1 if n else 1], *all_[n + 1 :]],
     ],
