@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from voiceauth.errors import BadAudioError, SettingsError
-from voiceauth.training.corpus import load_corpus, read_audio
+from voiceauth.training.corpus import load_corpus, load_voices, read_audio
 from voiceauth.training.pauses import limit_pauses
 
 pytestmark = pytest.mark.train
@@ -46,6 +46,25 @@ def test_changed_manifest_decodes_again(pack: Path, tmp_path: Path) -> None:
         fewer = load_corpus(copy, tmp_path, "speech", "train")
         assert len(fewer.clips) == len(whole.clips) - 1
         assert fewer.digest != whole.digest
+
+
+def test_voices_join_speech_synthetic_voices_and_further_packs(pack: Path, tmp_path: Path) -> None:
+    """One corpus holds train speech of all packs and synthetic train voices, each clip unharmed."""
+    more = tmp_path / "more"
+    more.mkdir()
+    tone = (0.1 * np.sin(np.arange(16000) * 0.2)).astype(np.float32)
+    soundfile.write(more / "voice.flac", tone, 16000)
+    soundfile.write(more / "guest.flac", 0.5 * tone, 16000)
+    header = "path,set,kind,speaker,split,gender,age,seconds"
+    rows = ["voice.flac,tts,spoof,robot,train,,,1", "guest.flac,own,speech,guest,train,,,1"]
+    (more / "manifest.csv").write_text("\n".join([header, *rows]) + "\n")
+    whole = load_voices(pack, tmp_path / "cache", more)
+    assert "guest" in whole.speakers()
+    assert set(whole.speakers()) == {"S0", "S1", "S2", "S3", "guest"}
+    np.testing.assert_allclose(whole.samples(len(whole.clips) - 1), 0.5 * tone, atol=1e-4)
+    alone = load_voices(more, tmp_path / "other")
+    assert alone.speakers() == ("guest", "robot")
+    assert alone.digest != whole.digest
 
 
 def test_missing_manifest_is_said(tmp_path: Path) -> None:

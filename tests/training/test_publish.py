@@ -3,6 +3,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from voiceauth.models.bundle import read_cohort
 from voiceauth.models.speaker import OnnxSpeaker
 from voiceauth.training.checkpoint import Progress, load_student, save
+from voiceauth.training.crops import CropPlan
 from voiceauth.training.objective import Objective
 from voiceauth.training.publish import NAME, Places, publish
 from voiceauth.training.student import Student
@@ -42,7 +44,8 @@ def places(pack: Path, tmp_path: Path) -> Places:
     optimiser = torch.optim.AdamW(student.parameters())
     progress = Progress(step=10, segments=640, elapsed=60.0)
     save(run / "last.pt", student, Objective(torch.randn(4, 192)), optimiser, progress)
-    record = {"plan": {"init": None}, "metrics": [{"segments": 640, "elapsed": 60.0}]}
+    plan = {"init": None, "shape": asdict(student.shape), "crops": asdict(CropPlan())}
+    record = {"plan": plan, "metrics": [{"segments": 640, "elapsed": 60.0}]}
     (run / "run.json").write_text(json.dumps(record))
     return Places(data, tmp_path / "cache", run, tmp_path / "models")
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The student network and its ONNX export."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,14 @@ from voiceauth.models.speaker import OnnxSpeaker
 from voiceauth.training import export as exporting
 from voiceauth.training.checkpoint import load_student, save_weights
 from voiceauth.training.export import export
-from voiceauth.training.student import FrontEnd, Student, StudentShape
+from voiceauth.training.student import (
+    HIDDEN_BANDS,
+    HIDDEN_FRAMES,
+    FrontEnd,
+    Student,
+    StudentShape,
+    hide_patches,
+)
 
 pytestmark = pytest.mark.train
 SMALL = StudentShape(channels=32, attention=16)
@@ -70,6 +78,39 @@ def test_front_end_puts_tones_into_their_bands() -> None:
     features = front_end(0.1 * mixed[None])[0]
     low, high = features[:, 30].argmax(), features[:, 150].argmax()
     assert 10 < int(low) < int(high) < 64
+
+
+def test_patches_are_hidden_in_training_only(student: Student) -> None:
+    """Evaluation is deterministic; training hides bands and frames of some rows."""
+    wave = 0.1 * torch.randn(2, 8000)
+    torch.testing.assert_close(student(wave), student(wave), atol=0.0, rtol=0.0)
+    torch.manual_seed(0)
+    frames = torch.ones(64, 64, 100)
+    hidden = hide_patches(frames) == 0.0
+    assert 0.2 < float(hidden.flatten(1).any(dim=1).float().mean()) < 1.0
+    bands = hidden.all(dim=2).sum(dim=1)
+    assert 0 < int(bands.max()) <= HIDDEN_BANDS
+    assert int(hidden.all(dim=1).sum(dim=1).max()) <= round(HIDDEN_FRAMES * 100)
+
+
+def test_stem_starts_beside_weights_that_have_none(student: Student, tmp_path: Path) -> None:
+    """Weights of a network without a stem can go on with one, and change little at first."""
+    save_weights(tmp_path / "weights.npz", student)
+    torch.manual_seed(5)
+    grown = Student(dataclasses.replace(SMALL, stem=4))
+    load_student(tmp_path / "weights.npz", grown)
+    wave = 0.1 * torch.randn(2, 16000)
+    near = (grown.eval()(wave) * student(wave)).sum(dim=1)
+    assert 0.5 < float(near.min()) < 1.0
+
+
+def test_export_with_a_stem_matches_torch(tmp_path: Path) -> None:
+    """The graph of a network with a stem gives torch's embeddings."""
+    torch.manual_seed(6)
+    network = Student(dataclasses.replace(SMALL, stem=4))
+    for _ in range(3):
+        network(0.1 * torch.randn(4, 9000))
+    assert export(network, tmp_path / "stem.onnx") > exporting.PARITY_COSINE
 
 
 def test_export_matches_torch_at_every_length(student: Student, tmp_path: Path) -> None:

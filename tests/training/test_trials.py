@@ -64,16 +64,37 @@ def test_distinct_voices_are_told_apart(found: list[Figure]) -> None:
 
 def test_card_tells_the_figures(found: list[Figure], tmp_path: Path) -> None:
     """The card holds hash, amount of training and rates, and says that calls are simulated."""
+    plan = {"shape": {"stem": 16}, "crops": {"shortest": 1.0, "longest": 3.5}}
+    rates = {"wideband": 0.03, "telephone": 0.06, "crossed": 0.05}
+    agreement = {
+        "fp32": rates,
+        "int8": rates | {"crossed": 0.051},
+        "mean_cosine": 0.9987,
+        "least_cosine": 0.98,
+    }
     record = {
+        "name": "voiceauth-test",
         "sha256": "ab" * 32,
+        "channels": 256,
+        "weights": 2_100_000,
         "people": 448,
+        "synthetic_voices": 321,
+        "variants": 13,
+        "int8": {"agreement": agreement},
         "parity_cosine": 0.99999,
-        "run": {"metrics": [{"segments": 123456, "elapsed": 5400.0}]},
+        "run": {"plan": plan, "metrics": [{"segments": 123456, "elapsed": 5400.0}]},
         "dev_eer": {"wideband": 0.031, "telephone": 0.062, "crossed": 0.055},
         "test": [vars(one) for one in found],
     }
     write_card(tmp_path / "card.md", record)
     card = (tmp_path / "card.md").read_text()
-    for part in ("ab" * 32, "123,456 crops", "90 minutes", "3.1 %", "6.2 %", "**simulated**"):
-        assert part in card
+    told = ("ab" * 32, "123,456 crops", "90 minutes", "3.1 %", "6.2 %", "**simulated**")
+    for part in (
+        *told,
+        "321 synthetic voices",
+        "1 to 3.5 s",
+        "0.10\n  points",
+        "16 and 24 channels",
+    ):
+        assert " ".join(part.split()) in " ".join(card.split())
     assert "{" not in card

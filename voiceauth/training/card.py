@@ -18,7 +18,7 @@ def write_card(path: Path, record: dict[str, Any]) -> None:
         path: file to write.
         record: from ``publish``.
     """
-    last = record["run"]["metrics"][-1]
+    last, plan = record["run"]["metrics"][-1], record["run"]["plan"]
     path.write_text(
         _TEMPLATE.format(
             name=record["name"],
@@ -27,15 +27,28 @@ def write_card(path: Path, record: dict[str, Any]) -> None:
             weights=record["weights"] / 1e6,
             int8=_int8(record["int8"]),
             people=record["people"],
+            synthetic=record["synthetic_voices"],
+            variants=record["variants"],
+            stem=_stem(plan),
+            shortest=plan["crops"]["shortest"],
+            longest=plan["crops"]["longest"],
             parity=max(1.0 - record["parity_cosine"], 1e-7),
             segments=last["segments"],
             minutes=last["elapsed"] / 60.0,
-            start=_start(record["run"].get("plan", {})),
+            start=_start(plan),
             development=_development(record["dev_eer"]),
             test=_test(record["test"]),
         ),
         encoding="utf-8",
     )
+
+
+def _stem(plan: dict[str, Any]) -> str:
+    """Say what stands beside the first convolution."""
+    thin = plan["shape"]["stem"]
+    if not thin:
+        return "and nothing beside it"
+    return f"and five small two-dimensional ones of {thin} and {thin * 3 // 2} channels beside it"
 
 
 def _start(plan: dict[str, Any]) -> str:
@@ -87,21 +100,25 @@ Licence: Apache-2.0.
   at most 0.3 s; half a second at least, two seconds and more to be of use.
 - Output `embedding`, float32 `[batch, 192]`, Euclidean norm 1. Compare by cosine.
 - Inside: 64 mel bands from 60 to 3800 Hz (25 ms frames every 10 ms, logarithm, mean removed over
-  the utterance), then ECAPA-TDNN with {channels} channels whose first convolution has stride 2;
+  the utterance), then ECAPA-TDNN with {channels} channels whose first convolution has stride 2
+  {stem};
   {weights:.1f} million weights. On spans of 1 to 7 s, ONNX and torch differ by {parity:.0e} in
   cosine at most.
 {int8}
 ## How it was trained
 
 By distillation: CAM++ (`campplus_cn_en_common`, 200,000 training speakers, Apache-2.0) hears clean
-wideband speech, this model hears a telephone crop of 1 to 3 s and is to give the same answer. Crops
-pass a random room, noise and babble, handset response, codec (G.711, GSM, AMR-NB, Opus, G.722,
+wideband speech, this model hears a telephone crop of {shortest:g} to {longest:g} s and is to give
+the same answer. Crops pass a random room, noise and babble, handset response, codec (G.711, GSM,
+AMR-NB, Opus, G.722,
 G.726), packet loss and line; 15 % pass none. The loss adds the squared difference of the batch's
-similarity matrices and a margin softmax over speakers at five speeds. {segments:,} crops in
+similarity matrices and a margin softmax over speakers, each in {variants} variants of
+speed and formants, by Muon and AdamW. {segments:,} crops in
 {minutes:.0f} minutes on two processor cores that other work shared. {start}
 See `docs/training.md`.
 
-Data, train splits only, {people} labelled people and some 50 without labels:
+Data, train splits only, {people} labelled people, some 50 without labels and
+{synthetic} synthetic voices:
 
 | set | people | licence |
 |---|---|---|
@@ -109,6 +126,7 @@ Data, train splits only, {people} labelled people and some 50 without labels:
 | DSPSpeech-20 (Chinese and English words) | 27 | MIT |
 | LibriSpeech excerpts (English audiobooks) | 251 | CC BY 4.0 |
 | Picovoice wake-word and intent clips (unlabelled, distilled only) | about 50 | Apache-2.0 |
+| Mimic 3 and sherpa synthetic voices, a speaker each | - | CC BY-SA 4.0, Apache-2.0 |
 | ESC-10 and Blanket noise, OpenAIR and web-audio-samples rooms | - | CC BY, CC0, Apache-2.0 |
 
 ## Figures
@@ -131,9 +149,8 @@ gender" is what an impostor would be. Intervals are over random halves of the en
 
 ## Limits
 
-- A small model trained for little more than an hour on a few hundred people. It is a start that
-  installs everywhere, not the state of the art; `voiceauth train` goes on from
-  `models/training/{name}.npz`.
+- A small model, trained for {minutes:.0f} minutes on a few hundred people; `voiceauth train` goes
+  on from `models/training/{name}.npz`, on a GPU or a processor.
 - English and Mandarin-accented speech prevail. Other languages are untested.
 - Spans under two seconds, strong noise (under 6 dB) and far-field speech are weak.
 - It does not tell live speech from replayed or synthetic speech; that is the liveness room's task.

@@ -71,8 +71,10 @@ def load_student(path: Path, student: Student) -> None:
         state = {n: v.float() if v.dtype == torch.float16 else v for n, v in state.items()}
     else:
         state = torch.load(path, map_location="cpu", weights_only=True)["student"]
+    # A stem starts from its own small weights where the file has none.
+    fresh = {n: v for n, v in student.state_dict().items() if n.startswith("stem.")}
     try:
-        student.load_state_dict(state)
+        student.load_state_dict(fresh | state)
     except RuntimeError as error:
         raise IntegrityError("The weights do not fit this network.", detail=str(error)) from error
 

@@ -15,8 +15,9 @@ from voiceauth.training.crops import phone_rate, unit
 from voiceauth.training.evaluation import Embed
 from voiceauth.units import Seconds
 
-PIECES = 4
-PIECE_SECONDS: Seconds = 5.0
+PIECES = 8
+PIECE_SECONDS: tuple[Seconds, Seconds] = (2.0, 5.0)
+"""Range of the lengths: cohort voices should vary as probes do (see docs/calibration.md)."""
 
 
 def build_cohort(embed: Embed, corpus: Corpus, seed: int = 2024) -> NDArray[np.float32]:
@@ -42,6 +43,6 @@ def build_cohort(embed: Embed, corpus: Corpus, seed: int = 2024) -> NDArray[np.f
 def _piece(rng: np.random.Generator, corpus: Corpus, clips: list[int]) -> NDArray[np.float32]:
     """A few seconds of one speaker through one call, float32, shape (samples,), 8 kHz."""
     waveform = corpus.samples(clips[int(rng.integers(len(clips)))])
-    samples = round(PIECE_SECONDS * RATE_HZ)
+    samples = round(float(rng.uniform(*PIECE_SECONDS)) * RATE_HZ)
     start = int(rng.integers(max(1, len(waveform) - samples + 1)))
     return apply(draw_channel(rng), phone_rate(waveform[start : start + samples]))

@@ -19,6 +19,9 @@ spoof_commands.register(app)
 Data = Annotated[Path, typer.Option("--data", help="Root of the speech pack (manifest.csv).")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
 Cache = Annotated[Path | None, typer.Option("--cache", help="Decoded audio; default OUT/cache.")]
+Also = Annotated[
+    list[Path] | None, typer.Option("--also", help="Root of a further pack; may be repeated.")
+]
 
 
 def seconds_until(clock: str, now: dt.datetime) -> Seconds:
@@ -38,13 +41,17 @@ def seconds_until(clock: str, now: dt.datetime) -> Seconds:
 
 
 @app.command()
-def teacher(data: Data, out: Out, cache: Cache = None, processes: int = 2) -> None:
-    """Compute the teacher's embeddings: recordings first, then speed variants."""
+def teacher(
+    data: Data, out: Out, cache: Cache = None, also: Also = None, processes: int = 2
+) -> None:
+    """Compute the teacher's embeddings: recordings first, then changed voices."""
+    from voiceauth.training.corpus import load_voices  # noqa: PLC0415 - soundfile is an extra
     from voiceauth.training.teacher import build_store  # noqa: PLC0415 - torch is heavy
 
     cache = cache or out / "cache"
-    for variants, name in ((False, "teacher.npz"), (True, "teacher-speeds.npz")):
-        count = build_store(data, cache, cache / name, variants=variants, processes=processes)
+    corpus = load_voices(data, cache, *(also or ()))
+    for variants, name in ((False, "teacher.npz"), (True, "teacher-variants.npz")):
+        count = build_store(corpus, cache / name, variants=variants, processes=processes)
         typer.echo(f"{name}: {count} embeddings")
 
 
@@ -53,26 +60,34 @@ def speaker(  # noqa: PLR0917 - options, all named on the command line
     data: Data,
     out: Out,
     cache: Cache = None,
+    also: Also = None,
     minutes: Annotated[float, typer.Option(help="Budget of the whole run.")] = 120.0,
     until: Annotated[str, typer.Option(help="Local time HH:MM to end at, instead.")] = "",
     batch: int = 48,
     threads: int = 2,
     processes: Annotated[int, typer.Option(help="That share every step, on a busy machine.")] = 1,
     seed: int = 1,
-    rate: float = 1e-3,
+    rate: float = 2e-3,
     init: Annotated[Path | None, typer.Option(help="Weights to start from (.npz, .pt).")] = None,
     evaluate_minutes: float = 20.0,
+    channels: Annotated[int, typer.Option(help="Width of the network.")] = 256,
+    stem: Annotated[int, typer.Option(help="Channels of its two-dimensional stem.")] = 16,
+    shortest: Annotated[float, typer.Option(help="Seconds of the shortest crop.")] = 1.0,
+    longest: Annotated[float, typer.Option(help="Seconds of the longest crop.")] = 3.0,
+    margin: Annotated[float, typer.Option(help="Of the softmax, in radians.")] = 0.1,
 ) -> None:
     """Train the speaker model, or go on with the run in OUT."""
     from voiceauth.training.run import RunPlan, elapsed, train  # noqa: PLC0415 - torch is heavy
 
-    plan = RunPlan(data, cache or out / "cache", out, minutes * 60.0)
+    plan = RunPlan(data, cache or out / "cache", out, minutes * 60.0, also=tuple(also or ()))
     if until:
         now = dt.datetime.now().astimezone()
         plan = dataclasses.replace(plan, budget=elapsed(out) + seconds_until(until, now))
     plan = dataclasses.replace(
         plan,
-        crops=dataclasses.replace(plan.crops, batch=batch),
+        crops=dataclasses.replace(plan.crops, batch=batch, shortest=shortest, longest=longest),
+        weights=dataclasses.replace(plan.weights, margin=margin),
+        shape=dataclasses.replace(plan.shape, channels=channels, stem=stem),
         threads=threads,
         processes=processes,
         seed=seed,
@@ -102,22 +117,6 @@ def export(
 
 
 @app.command()
-def publish(
-    data: Data,
-    out: Out,
-    models: Annotated[Path, typer.Option("--models", help="Folder of the shipped models.")],
-    cache: Cache = None,
-) -> None:
-    """Export the last checkpoint, measure it on dev and test, write cohort, weights and card."""
-    from voiceauth.training.publish import Places  # noqa: PLC0415 - torch is heavy
-    from voiceauth.training.publish import publish as run  # noqa: PLC0415 - torch is heavy
-
-    record = run(Places(data, cache or out / "cache", out, models))
-    typer.echo(f"{record['name']} {record['sha256']}")
-    typer.echo(f"dev {record['dev_eer']}")
-
-
-@app.command()
 def quantise(
     model: Annotated[Path, typer.Option("--model", help="fp32 ONNX file of `train export`.")],
     to: Annotated[Path, typer.Option("--to", help="int8 ONNX file to write.")],
@@ -133,6 +132,22 @@ def quantise(
     train = load_corpus(data, cache, "speech", "train")
     found = run(model, to, train, prepare(load_corpus(data, cache, "speech", "dev", SET)))
     typer.echo(json.dumps(dataclasses.asdict(found), indent=1))
+
+
+@app.command()
+def publish(
+    data: Data,
+    out: Out,
+    models: Annotated[Path, typer.Option("--models", help="Folder of the shipped models.")],
+    cache: Cache = None,
+) -> None:
+    """Export the last checkpoint, measure it on dev and test, write cohort, weights and card."""
+    from voiceauth.training.publish import Places  # noqa: PLC0415 - torch is heavy
+    from voiceauth.training.publish import publish as run  # noqa: PLC0415 - torch is heavy
+
+    record = run(Places(data, cache or out / "cache", out, models))
+    typer.echo(f"{record['name']} {record['sha256']}")
+    typer.echo(f"dev {record['dev_eer']}")
 
 
 @app.command()

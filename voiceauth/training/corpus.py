@@ -9,13 +9,16 @@ Rules:
 
 - A split is asked for by name; test and dev rows cannot slip into a training cache.
 - Speech is stored with its pauses limited (see ``pauses``), everything else as it is.
+- The speaker model learns from every voice, synthetic ones included: the teacher says where each
+  belongs, and a synthetic voice of another language is a voice more.
 - Nothing here knows about channels or models.
 """
 
 import csv
 import hashlib
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,8 @@ from voiceauth.units import Hertz
 
 RATE_HZ: Hertz = 16000
 FULL_SCALE = 32767.0
+SPOKEN = ("speech", "spoof")
+"""Kinds that are cut to their speech and keep the name of their voice."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,45 @@ def load_corpus(root: Path, cache: Path, kind: str, split: str, source: str = ""
     return Corpus(clips, np.memmap(audio, dtype=np.int16, mode="r"), digest)
 
 
+def load_voices(root: Path, cache: Path, *more: Path) -> Corpus:
+    """All train voices as one corpus: speech, the pack's synthetic speech, and further packs.
+
+    Args:
+        root: the pack.
+        cache: folder for the decoded blocks; further packs get folders of their own in it.
+        more: roots of further packs in the same layout, their train speech only.
+
+    Raises:
+        SettingsError: a manifest is missing or has no train speech.
+        BadAudioError: a file cannot be decoded or is not 16 kHz mono.
+    """
+    parts = [load_corpus(root, cache, kind, "train") for kind in SPOKEN if has_rows(root, kind)]
+    parts += [load_corpus(one, cache / one.name, "speech", "train") for one in more]
+    digest = hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
+    clips, start = [], 0
+    for part in parts:
+        clips += [replace(clip, start=clip.start + start) for clip in part.clips]
+        start += len(part.block)
+    audio = cache / f"voices-{digest[:12]}.s16"
+    if not audio.exists():
+        # The process's own name: several processes of one run may arrive here together.
+        temporary = audio.with_suffix(f".{os.getpid()}")
+        with temporary.open("wb") as handle:
+            for part in parts:
+                part.block.tofile(handle)
+        temporary.replace(audio)
+    return Corpus(tuple(clips), np.memmap(audio, dtype=np.int16, mode="r"), digest)
+
+
+def has_rows(root: Path, kind: str) -> bool:
+    """Whether the pack has train rows of a kind; speech counts always, and is missed elsewhere."""
+    if kind == "speech":
+        return True
+    manifest = root / "manifest.csv"
+    with manifest.open(encoding="utf-8", newline="") as handle:
+        return any(r["kind"] == kind and r["split"] == "train" for r in csv.DictReader(handle))
+
+
 def read_audio(path: Path) -> NDArray[np.float32]:
     """Decode one 16 kHz mono file to float32, shape (samples,), in [-1, 1].
 
@@ -139,11 +183,12 @@ def _decode_all(
     with audio.open("wb") as handle:
         for row in rows:
             waveform = read_audio(root / row["path"])
-            if row["kind"] == "speech":
+            spoken = row["kind"] in SPOKEN
+            if spoken:
                 waveform = limit_pauses(waveform, RATE_HZ)
             samples = np.round(np.clip(waveform, -1.0, 1.0) * FULL_SCALE).astype("<i2")
             handle.write(samples.tobytes())
-            speaker = row["speaker"] if row["kind"] == "speech" else ""
+            speaker = row["speaker"] if spoken else ""
             clips.append((row["path"], row["set"], speaker, start, len(samples)))
             start += len(samples)
     temporary = index.with_suffix(".tmp")

@@ -14,21 +14,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import soxr
 import torch
 from numpy.typing import NDArray
 
 from voiceauth.testing.channel import Severity, Sounds, apply, draw_channel
 from voiceauth.training.corpus import RATE_HZ, Corpus
 from voiceauth.training.objective import UNLABELLED
-from voiceauth.training.teacher import SPEEDS, TeacherStore
+from voiceauth.training.teacher import TeacherStore
+from voiceauth.training.voices import VARIANTS, Variant, vary
 from voiceauth.units import Rate, Seconds
 
 PHONE_HZ = 8000
+UTTERANCE_SHARE: Rate = 0.85
+"""Of the utterance's own embedding in its target; the rest is its speaker's centroid."""
 FloatArray = NDArray[np.float32]
 
 
-CALLS = Severity(snr_db=(8.0, 35.0), response_db=3.0, reverberant=0.3, slow_codecs=0.15)
+CALLS = Severity(snr_db=(8.0, 35.0), response_db=3.0, reverberant=0.3, slow_codecs=0.22)
 """Calls of the training crops: a small network in a short run learns little from harder ones."""
 
 
@@ -41,7 +43,7 @@ class CropPlan:
         shortest: seconds of the shortest crop.
         longest: seconds of the longest crop.
         clean: share of crops without a channel.
-        original: share of labelled crops at the recording's own speed.
+        original: share of labelled crops of the recorded voice; the others are variants of it.
         severity: of the simulated calls.
     """
 
@@ -49,7 +51,7 @@ class CropPlan:
     shortest: Seconds = 1.0
     longest: Seconds = 3.0
     clean: Rate = 0.15
-    original: Rate = 0.45
+    original: Rate = 0.4
     severity: Severity = field(default_factory=lambda: CALLS)
 
 
@@ -59,7 +61,7 @@ class Voice:
 
     Args:
         clips: indices into the corpus.
-        classes: pseudo-speaker class by speed; ``UNLABELLED`` where there is none.
+        classes: pseudo-speaker class by variant; ``UNLABELLED`` where there is none.
         weight: how often it is drawn.
     """
 
@@ -96,31 +98,32 @@ def build_targets(corpus: Corpus, store: TeacherStore) -> Targets:
     their energy and says nothing about who speaks; a student that is asked for it learns it first
     and little else for a long time.
 
-    Classes are numbered speaker by speaker, ``len(SPEEDS)`` each, whether or not variants are
+    Classes are numbered speaker by speaker, ``len(VARIANTS)`` each, whether or not variants are
     stored yet: a run can go on with more variants and keep its class directions.
     """
     speakers = {name: n for n, name in enumerate(corpus.speakers())}
     own = np.full(len(corpus.clips), UNLABELLED)
     for i, clip in enumerate(corpus.clips):
         if clip.speaker:
-            own[i] = speakers[clip.speaker] * len(SPEEDS)
-    sums = np.zeros((len(speakers) * len(SPEEDS), store.embedding.shape[1]), np.float32)
+            own[i] = speakers[clip.speaker] * len(VARIANTS)
+    sums = np.zeros((len(speakers) * len(VARIANTS), store.embedding.shape[1]), np.float32)
     labelled = own[store.clip] != UNLABELLED
     embedding = _centred(store, own)
-    np.add.at(sums, (own[store.clip] + store.speed)[labelled], embedding[labelled])
+    np.add.at(sums, (own[store.clip] + store.variant)[labelled], embedding[labelled])
     centroid = unit(sums)
     rows = np.zeros((len(corpus.clips), store.embedding.shape[1]), np.float32)
-    recorded = store.speed == 0
+    recorded = store.variant == 0
     rows[store.clip[recorded]] = embedding[recorded]
     embedded = np.flatnonzero(np.linalg.norm(rows, axis=1) > 0)
     known = embedded[own[embedded] != UNLABELLED]
-    rows[known] = unit(0.5 * rows[known] + 0.5 * centroid[own[known]])
+    share = UTTERANCE_SHARE
+    rows[known] = unit(share * rows[known] + (1.0 - share) * centroid[own[known]])
     return Targets(rows, centroid, _voices(corpus, own, embedded, centroid))
 
 
 def _centred(store: TeacherStore, own: NDArray[np.int64]) -> FloatArray:
     """Embeddings without the mean of the speakers' recordings, unit rows, (entries, 192)."""
-    recorded = (own[store.clip] != UNLABELLED) & (store.speed == 0)
+    recorded = (own[store.clip] != UNLABELLED) & (store.variant == 0)
     classes = own[store.clip[recorded]]
     sums = np.zeros((int(classes.max()) + 1, store.embedding.shape[1]), np.float32)
     np.add.at(sums, classes, store.embedding[recorded])
@@ -143,7 +146,7 @@ def _voices(
     for first, clips in by_class.items():
         seconds = sum(corpus.clips[i].length for i in clips) / RATE_HZ
         classes = tuple(
-            first + s if np.any(centroid[first + s]) else UNLABELLED for s in range(len(SPEEDS))
+            first + s if np.any(centroid[first + s]) else UNLABELLED for s in range(len(VARIANTS))
         )
         voices.append(Voice(tuple(clips), classes, float(np.sqrt(seconds))))
     return tuple(voices)
@@ -195,11 +198,15 @@ class CropStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
             }
 
     def _draw_seconds(self, rng: np.random.Generator) -> Seconds:
-        """Mostly 1.5 to 2.5 s, with the plan's whole range now and then."""
+        """Mostly 1.5 to 2.5 s, with the plan's whole range now and then.
+
+        Quarters of a second only: the processor's kernels are built anew for every length, and
+        with a hundred lengths that costs a third of the time.
+        """
         low, high = self.plan.shortest, self.plan.longest
         if rng.random() < 0.6:
             low, high = min(max(low, 1.5), high), max(low, min(high, 2.5))
-        return round(float(rng.uniform(low, high)), 2)
+        return min(max(round(4.0 * float(rng.uniform(low, high))) / 4.0, low), high)
 
     def _crop(
         self, rng: np.random.Generator, seconds: Seconds
@@ -207,13 +214,14 @@ class CropStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
         pick = int(np.searchsorted(self.cumulative, rng.random()))
         voice = self.targets.voices[min(pick, len(self.targets.voices) - 1)]
         clip = voice.clips[int(rng.integers(len(voice.clips)))]
-        speed = 0
+        number = 0
         if rng.random() > self.plan.original and len(voice.classes) > 1:
-            speed = int(rng.integers(1, len(voice.classes)))
-            speed = speed if voice.classes[speed] != UNLABELLED else 0
-        label = voice.classes[speed]
-        target = self.targets.clip[clip] if speed == 0 else self.targets.centroid[label]
-        speech = phone_rate(self._piece(rng, clip, seconds * SPEEDS[speed]), SPEEDS[speed])
+            number = int(rng.integers(1, len(voice.classes)))
+            number = number if voice.classes[number] != UNLABELLED else 0
+        label, variant = voice.classes[number], VARIANTS[number]
+        target = self.targets.clip[clip] if number == 0 else self.targets.centroid[label]
+        piece = self._piece(rng, clip, seconds * variant.speed)
+        speech = vary(piece, variant, RATE_HZ, PHONE_HZ)
         speech = _exactly(speech, round(seconds * PHONE_HZ))
         if rng.random() < self.plan.clean:
             return speech * np.float32(10.0 ** rng.uniform(-0.6, 0.2)), target, label
@@ -230,11 +238,9 @@ class CropStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
         return np.resize(piece, samples)
 
 
-def phone_rate(waveform: FloatArray, speed: float = 1.0) -> FloatArray:
-    """Resample 16 kHz speech to 8 kHz, changing its speed on the way; shape (samples,)."""
-    return np.asarray(
-        soxr.resample(waveform, RATE_HZ * speed, PHONE_HZ, quality="MQ"), dtype=np.float32
-    )
+def phone_rate(waveform: FloatArray) -> FloatArray:
+    """Resample 16 kHz speech to 8 kHz; shape (samples,)."""
+    return vary(waveform, Variant(), RATE_HZ, PHONE_HZ)
 
 
 def _exactly(waveform: FloatArray, samples: int) -> FloatArray:

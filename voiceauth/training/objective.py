@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the student is asked to do: imitate the teacher, keep its geometry, tell speakers apart.
 
-Three terms, weighted 2, 5 and 0.3:
+Three terms, weighted 2, 5 and 0.15:
 
 - ``1 - cos`` between the student's embedding of a telephone crop and the target;
 - mean squared difference between the batch's similarity matrices of student and targets;
-- additive-angular-margin softmax over pseudo-speakers (a speaker at one speed is one class), whose
+- additive-angular-margin softmax over pseudo-speakers (speaker and variant are one class), whose
   class directions are the teacher's centroids and stay so.
 
 The directions are not trained on purpose: with two thousand classes, each heard a few dozen times,
 trained directions drift away from the targets faster than the student can follow, and the two
 terms pull it apart.
 
-Targets are rows of centred teacher embeddings: half utterance, half centroid for recordings, the
-centroid for speed variants. Unlabelled audio has the class ``UNLABELLED`` and is only distilled.
+Targets are rows of centred teacher embeddings: mostly the utterance's own for recordings, the
+centroid for changed voices. Unlabelled audio has the class ``UNLABELLED`` and is only distilled.
 """
 
 import math
@@ -40,7 +40,7 @@ class Weights:
 
     distance: float = 2.0
     geometry: float = 5.0
-    speakers: float = 0.3
+    speakers: float = 0.15
     scale: float = 30.0
     margin: float = 0.1
     ramp: float = 0.3

@@ -16,12 +16,13 @@ from voiceauth.models.speaker import OnnxSpeaker
 from voiceauth.training.card import write_card
 from voiceauth.training.checkpoint import load_student, save_weights
 from voiceauth.training.cohort import build_cohort
-from voiceauth.training.corpus import Corpus, load_corpus
+from voiceauth.training.corpus import Corpus, has_rows, load_corpus
 from voiceauth.training.evaluation import evaluate, prepare
 from voiceauth.training.export import export
 from voiceauth.training.quantise import quantise
 from voiceauth.training.student import Student, StudentShape
 from voiceauth.training.trials import figures
+from voiceauth.training.voices import VARIANTS
 
 LICENCE = "Apache-2.0"
 SET = "speechocean762"
@@ -82,6 +83,8 @@ def publish(places: Places) -> dict[str, Any]:
         "cohort_sha256": _digest(places.models / f"{name}-cohort.npz"),
         "parity_cosine": cosine,
         "people": len(train.speakers()),
+        "synthetic_voices": _synthetic(places),
+        "variants": len(VARIANTS),
         "run": run,
         "int8": _int8(graph, places, train),
         **measure(speaker, places),
@@ -89,6 +92,13 @@ def publish(places: Places) -> dict[str, Any]:
     (places.models / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     write_card(places.models / f"{name}.md", record)
     return record
+
+
+def _synthetic(places: Places) -> int:
+    """Number of synthetic voices that the run learnt from as well."""
+    if not has_rows(places.data, "spoof"):
+        return 0
+    return len(load_corpus(places.data, places.cache, "spoof", "train").speakers())
 
 
 def shape_of(run: dict[str, Any]) -> StudentShape:

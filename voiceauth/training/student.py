@@ -31,6 +31,9 @@ from voiceauth.units import Hertz
 
 RATE_HZ: Hertz = 8000
 DIMENSION = 192
+HIDDEN_BANDS = 10
+HIDDEN_FRAMES = 0.12
+"""Most bands, and largest share of the frames, that training hides from a row."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class StudentShape:
         channels: width of the four TDNN blocks; the last layer has three times as many.
         attention: width of the attentive pooling.
         stride: frames per step of the first convolution.
+        stem: channels of the two-dimensional convolutions beside it; 0 for none.
     """
 
     mel_bands: int = 64
@@ -56,6 +60,7 @@ class StudentShape:
     channels: int = 256
     attention: int = 64
     stride: int = 2
+    stem: int = 0
 
 
 class FrontEnd(nn.Module):
@@ -110,6 +115,49 @@ class AttentivePooling(nn.Module):
         return torch.cat([mean, torch.sqrt(variance.clamp(min=1e-6))], dim=1).unsqueeze(2)
 
 
+class Stem(nn.Module):
+    """A second view of the bands for the first layer: [batch, bands, frames] to [.., frames / 2].
+
+    A voice that is shifted a little along the frequency axis looks the same to two-dimensional
+    convolutions, and like an unknown voice to a network that treats bands as channels. Their view
+    is added to that of the first convolution; its weights start small, so that a network that was
+    trained without them can go on with them.
+
+    Source:
+        Thienpondt et al. 2021, "Integrating Frequency Translational Invariance in TDNNs and
+        Frequency Positional Information in 2D ResNets".
+    """
+
+    def __init__(self, shape: StudentShape, beside: nn.Conv1d) -> None:
+        super().__init__()
+        thin, wide = shape.stem, shape.stem * 3 // 2
+        self.first = nn.Sequential(*_layers(1, thin, (2, shape.stride)))
+        self.second = nn.Sequential(*_layers(thin, thin), *_layers(thin, thin)[:-1])
+        self.third = nn.Sequential(*_layers(thin, wide, (2, 1)))
+        self.fourth = nn.Sequential(*_layers(wide, wide)[:-1])
+        self.out = nn.Conv1d(wide * (shape.mel_bands // 4), beside.out_channels, 1, bias=False)
+        with torch.no_grad():
+            self.out.weight.mul_(0.1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Filter over bands and frames, stack channels and bands, mix them."""
+        plane = self.first(frames.unsqueeze(1))
+        plane = nn.functional.relu(plane + self.second(plane))
+        plane = self.third(plane)
+        plane = nn.functional.relu(plane + self.fourth(plane))
+        view: Tensor = self.out(plane.flatten(1, 2))
+        return view
+
+
+def _layers(before: int, after: int, stride: tuple[int, int] = (1, 1)) -> list[nn.Module]:
+    """Convolution, norm, rectifier over bands and frames."""
+    return [
+        nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(),
+    ]
+
+
 class Student(nn.Module):
     """8 kHz waveforms [batch, samples] in [-1, 1] to unit embeddings [batch, 192]."""
 
@@ -127,18 +175,51 @@ class Student(nn.Module):
         _unwrap(self.network)
         self.network.blocks[0].conv.stride = (self.shape.stride,)
         self.network.asp = AttentivePooling(self.network.asp, 3 * width)
+        self.stem = Stem(self.shape, self.network.blocks[0].conv) if self.shape.stem else None
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Embed; needs at least 0.3 s of samples."""
         frames: Tensor = self.front_end(waveform)
-        layers = []
-        for block in self.network.blocks:
+        if self.training:
+            frames = hide_patches(frames)
+        if self.stem is None:
+            frames = self.network.blocks[0](frames)
+        else:
+            first = self.network.blocks[0]
+            frames = first.norm(first.activation(first.conv(frames) + self.stem(frames)))
+        layers = [frames]
+        for block in self.network.blocks[1:]:
             frames = block(frames)
             layers.append(frames)
         frames = self.network.mfa(torch.cat(layers[1:], dim=1))
         pooled = self.network.asp_bn(self.network.asp(frames))
         embedding: Tensor = self.network.fc(pooled).squeeze(2)
         return nn.functional.normalize(embedding, dim=1)
+
+
+def hide_patches(frames: Tensor) -> Tensor:
+    """Set a random stretch of bands and one of frames to the mean, in half of the rows each.
+
+    A network that hears a few hundred people otherwise leans on single bands.
+
+    Args:
+        frames: [batch, mel_bands, frames], mean removed.
+
+    Source:
+        Park et al. 2019, "SpecAugment".
+    """
+    batch, bands, length = frames.shape
+    hidden = _stretches(batch, bands, HIDDEN_BANDS)[:, :, None]
+    hidden = hidden | _stretches(batch, length, round(HIDDEN_FRAMES * length))[:, None, :]
+    return frames.masked_fill(hidden, 0.0)
+
+
+def _stretches(batch: int, length: int, longest: int) -> Tensor:
+    """Mark one random stretch in about half of the rows, bool [batch, length]."""
+    size = torch.randint(0, longest + 1, (batch, 1)) * (torch.rand(batch, 1) < 0.5)
+    start = (torch.rand(batch, 1) * (length - size)).long()
+    place = torch.arange(length)[None]
+    return (place >= start) & (place < start + size)
 
 
 def _unwrap(module: nn.Module) -> None:
