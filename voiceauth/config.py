@@ -234,6 +234,11 @@ class LivenessSettings(_Section):
     synthetic: Literal["auto", "off"] = Field(
         "auto", description="Look for synthetic speech where the model directory has a spoof model."
     )
+    continuity: Literal["auto", "off"] = Field(
+        "auto",
+        description="Watch that one person speaks throughout, where the speaker model has a "
+        "calibration for it.",
+    )
 
 
 class LogSettings(_Section):

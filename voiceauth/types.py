@@ -404,6 +404,31 @@ class Verdict:
         raise TypeError("a Verdict has no truth value; compare verdict.decision")
 
 
+@dataclass(frozen=True, slots=True)
+class Continuity:
+    """Whether the voice after a verdict is still the one before it.
+
+    Attributes:
+        state: SUSPECT for a hand-over, NOT_MEASURED where nothing was watched: no pass.
+        heard_seconds: audio received in the whole call.
+        net_speech_seconds: speech since the verdict that was watched.
+        llr: of the newest stretch, same speaker over another; None before the first one.
+        changed_at_seconds: stream time at which the voice changed, as estimated; SUSPECT only.
+        reasons: SPEAKER_CHANGED with SUSPECT, ENGINE_FAULT if the watch failed.
+        final: no more will come.
+        record_id: ledger sequence number, None before the final one.
+    """
+
+    state: LivenessState
+    heard_seconds: Seconds
+    net_speech_seconds: Seconds = 0.0
+    llr: Llr | None = None
+    changed_at_seconds: Seconds | None = None
+    reasons: tuple[Reason, ...] = ()
+    final: bool = False
+    record_id: int | None = None
+
+
 class SubjectState(StrEnum):
     """Life of a subject, without erasure: an erased subject leaves no record."""
 

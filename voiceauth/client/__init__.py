@@ -22,7 +22,7 @@ Example (asyncio)::
 
 from voiceauth.client.client import Client
 from voiceauth.client.errors import ClientError
-from voiceauth.client.streams import EnrolStream, IdentifyStream, VerifyStream
+from voiceauth.client.streams import EnrolStream, IdentifyStream, VerifyStream, WatchStream
 from voiceauth.client.sync import SyncClient, SyncStream
 from voiceauth.client.types import (
     EnrolOptions,
@@ -45,4 +45,5 @@ __all__ = [
     "SyncStream",
     "VerifyOptions",
     "VerifyStream",
+    "WatchStream",
 ]

@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from voiceauth.client.channel import channel_options
 from voiceauth.client.errors import engine_errors
-from voiceauth.client.streams import EnrolStream, IdentifyStream, VerifyStream
+from voiceauth.client.streams import EnrolStream, IdentifyStream, VerifyStream, WatchStream
 from voiceauth.client.types import (
     EnrolOptions,
     IdentifyOptions,
@@ -115,15 +115,13 @@ class Client:
 
     def verify(self, call: VerifyOptions) -> VerifyStream:
         """Verify a claim; use it in an ``async with`` block."""
-        opening = verification_pb2.VerifyOpen(
-            call_id=call.call_id,
-            tenant_id=call.tenant,
-            subject_id=call.subject,
-            format=format_to_wire(call.audio_format),
-            policy=call.policy,
-        )
         stub = self._stub(verification_pb2_grpc.VerificationServiceStub)
-        return VerifyStream(stub.Verify, verification_pb2.VerifyRequest(open=opening))
+        return VerifyStream(stub.Verify, _verify_opening(call, keep_listening=False))
+
+    def watch(self, call: VerifyOptions) -> WatchStream:
+        """Verify a claim and go on listening for another person after the verdict."""
+        stub = self._stub(verification_pb2_grpc.VerificationServiceStub)
+        return WatchStream(stub.Verify, _verify_opening(call, keep_listening=True))
 
     async def create_challenge(
         self, call_id: str, tenant: str, subject: str, kind: ChallengeKind = ChallengeKind.DIGITS
@@ -260,3 +258,15 @@ class Client:
     async def _ask(self, method: Callable[..., Awaitable[_Reply]], request: Any) -> _Reply:
         with engine_errors():
             return await method(request, timeout=self._timeout)
+
+
+def _verify_opening(call: VerifyOptions, *, keep_listening: bool) -> verification_pb2.VerifyRequest:
+    opening = verification_pb2.VerifyOpen(
+        call_id=call.call_id,
+        tenant_id=call.tenant,
+        subject_id=call.subject,
+        format=format_to_wire(call.audio_format),
+        policy=call.policy,
+        keep_listening=keep_listening,
+    )
+    return verification_pb2.VerifyRequest(open=opening)

@@ -22,9 +22,17 @@ import grpc
 from voiceauth.client.errors import ClientError, engine_error
 from voiceauth.client.status import keep_status
 from voiceauth.errors import DependencyError, EngineError
-from voiceauth.types import EnrolmentProgress, EnrolmentResult, Evidence, Ranking, Verdict
+from voiceauth.types import (
+    Continuity,
+    EnrolmentProgress,
+    EnrolmentResult,
+    Evidence,
+    Ranking,
+    Verdict,
+)
 from voiceauth.units import Seconds
 from voiceauth.v1 import audio_pb2, enrolment_pb2, verification_pb2
+from voiceauth.wire.continuity import continuity_from_wire
 from voiceauth.wire.enrolment import progress_from_wire, result_from_wire
 from voiceauth.wire.evidence import evidence_from_wire, verdict_from_wire
 from voiceauth.wire.identification import ranking_from_wire
@@ -219,8 +227,8 @@ class CallStream(Generic[Update, Final]):
             self._over = True
 
 
-class VerifyStream(CallStream[Evidence, Verdict]):
-    """Yields Evidence, and one Verdict last."""
+class AnsweringStream(CallStream[Update, Final]):
+    """What the streams of a verification share: the marks of a challenge."""
 
     async def prompted(self, challenge: str) -> None:
         """Say that the prompt of a challenge ended here in the audio. Errors as ``send``."""
@@ -234,6 +242,10 @@ class VerifyStream(CallStream[Evidence, Verdict]):
         )
         await self._say(self._request(challenge_recognised=heard))
 
+
+class VerifyStream(AnsweringStream[Evidence, Verdict]):
+    """Yields Evidence, and one Verdict last."""
+
     async def verdict(self) -> Verdict:
         """Wait for the verdict and return it. Errors as ``__anext__``."""
         return await self.final()
@@ -246,6 +258,23 @@ class VerifyStream(CallStream[Evidence, Verdict]):
             return evidence_from_wire(message.evidence), None
         if kind == "verdict":
             return None, verdict_from_wire(message.verdict)
+        return None, None
+
+
+class WatchStream(AnsweringStream[Evidence | Verdict | Continuity, Continuity]):
+    """Yields Evidence, one Verdict, and then Continuity; the last one has ``final=True``."""
+
+    def _item(
+        self, message: verification_pb2.VerifyResponse
+    ) -> tuple[Evidence | Verdict | Continuity | None, Continuity | None]:
+        kind = message.WhichOneof("message")
+        if kind == "evidence":
+            return evidence_from_wire(message.evidence), None
+        if kind == "verdict":
+            return verdict_from_wire(message.verdict), None
+        if kind == "continuity":
+            continuity = continuity_from_wire(message.continuity)
+            return (None, continuity) if continuity.final else (continuity, None)
         return None, None
 
 

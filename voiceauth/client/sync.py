@@ -15,12 +15,13 @@ import grpc
 
 from voiceauth.client.client import Client
 from voiceauth.client.errors import ClientError
-from voiceauth.client.streams import CallStream, VerifyStream
+from voiceauth.client.streams import AnsweringStream, CallStream
 from voiceauth.client.types import EnrolOptions, IdentifyOptions, Information, VerifyOptions
 from voiceauth.types import (
     Challenge,
     ChallengeKind,
     Consent,
+    Continuity,
     EnrolmentProgress,
     EnrolmentResult,
     Evidence,
@@ -141,24 +142,32 @@ class SyncStream(Generic[Update, Final]):
         return self._thread.wait_for(self._stream.run(()))
 
 
-class SyncVerifyStream(SyncStream[Evidence, Verdict]):
-    """Yields Evidence, and one Verdict last."""
+class SyncAnsweringStream(SyncStream[Update, Final]):
+    """What the streams of a verification share: the marks of a challenge."""
 
-    def __init__(self, stream: VerifyStream, thread: LoopThread) -> None:
+    def __init__(self, stream: AnsweringStream[Update, Final], thread: LoopThread) -> None:
         super().__init__(stream, thread)
-        self._verify = stream
+        self._answering = stream
 
     def prompted(self, challenge: str) -> None:
         """Say that the prompt of a challenge ended here in the audio."""
-        self._thread.wait_for(self._verify.prompted(challenge))
+        self._thread.wait_for(self._answering.prompted(challenge))
 
     def recognised(self, challenge: str, text: str, confidence: float) -> None:
         """Pass on what a recogniser of one's own heard in the answer."""
-        self._thread.wait_for(self._verify.recognised(challenge, text, confidence))
+        self._thread.wait_for(self._answering.recognised(challenge, text, confidence))
+
+
+class SyncVerifyStream(SyncAnsweringStream[Evidence, Verdict]):
+    """Yields Evidence, and one Verdict last."""
 
     def verdict(self) -> Verdict:
         """Wait for the verdict and return it."""
         return self._thread.wait_for(self._stream.final())
+
+
+class SyncWatchStream(SyncAnsweringStream[Evidence | Verdict | Continuity, Continuity]):
+    """Yields Evidence, one Verdict, and then Continuity; the last one has ``final=True``."""
 
 
 class SyncEnrolStream(SyncStream[EnrolmentProgress, EnrolmentResult]):
@@ -228,6 +237,11 @@ class SyncClient:
         """Verify a claim; use it in a ``with`` block."""
         stream = self._thread.call(lambda: self._client.verify(call))
         return SyncVerifyStream(stream, self._thread)
+
+    def watch(self, call: VerifyOptions) -> SyncWatchStream:
+        """Verify a claim and go on listening for another person after the verdict."""
+        stream = self._thread.call(lambda: self._client.watch(call))
+        return SyncWatchStream(stream, self._thread)
 
     def create_challenge(
         self, call_id: str, tenant: str, subject: str, kind: ChallengeKind = ChallengeKind.DIGITS

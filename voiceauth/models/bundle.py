@@ -46,6 +46,7 @@ class ModelBundle:
         cohort: unit embeddings of other people, float32, shape (people, dimension).
         cards: what is told about the models in use.
         spoof: None if there is none, or it is not wanted.
+        continuity: the verified text of the model's continuity calibration; None without one.
     """
 
     speaker: OnnxSpeaker
@@ -53,6 +54,7 @@ class ModelBundle:
     cohort: NDArray[np.float32]
     cards: tuple[ModelCard, ...]
     spoof: SpoofBundle | None = None
+    continuity: str | None = None
 
 
 def load_bundle(
@@ -92,7 +94,15 @@ def load_bundle(
         cohort=read_cohort(cohort, entry.dimension),
         cards=(_card(entry, precision), *_spoof_cards(manifest, wanted=synthetic)),
         spoof=_spoof(manifest, device) if synthetic else None,
+        continuity=_continuity(manifest, entry),
     )
+
+
+def _continuity(manifest: Manifest, entry: ModelEntry) -> str | None:
+    if entry.continuity is None:
+        return None
+    file = entry.continuity
+    return _text(read_verified(manifest.directory, file.file, file.sha256))
 
 
 def _spoof(manifest: Manifest, device: Literal["cpu", "cuda"]) -> SpoofBundle | None:

@@ -3,7 +3,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from voiceauth.errors import IntegrityError, SettingsError
@@ -28,8 +28,9 @@ def install(directory: Path, name: str, *, licence: str) -> ModelEntry:
     """Enter a model, replacing an entry of the same name, and make it the default.
 
     The files ``NAME.onnx``, ``NAME-calibration.json``, ``NAME-cohort.npz`` and ``NAME.md`` must lie
-    in the directory; ``NAME-int8.onnx`` is entered with them if it is a form of ``NAME.onnx``. The
-    manifest is replaced as a whole: a reader sees the old one or the new one.
+    in the directory; ``NAME-int8.onnx`` is entered with them if it is a form of ``NAME.onnx``, and
+    ``NAME-continuity.json`` if it was fitted to it. The manifest is replaced as a whole: a reader
+    sees the old one or the new one.
 
     Args:
         directory: of the models.
@@ -58,6 +59,7 @@ def install(directory: Path, name: str, *, licence: str) -> ModelEntry:
         calibration=_companion(directory, f"{name}-calibration.json", speaker.model),
         cohort=_companion(directory, f"{name}-cohort.npz", speaker.model),
         int8=_int8(directory, f"{name}-int8.onnx", speaker.model),
+        continuity=_continuity(directory, f"{name}-continuity.json", speaker.model),
     )
     others: tuple[ModelEntry, ...] = ()
     spoof: SpoofEntry | None = None
@@ -105,6 +107,24 @@ def install_spoof(directory: Path, name: str, *, licence: str) -> SpoofEntry:
     return entry
 
 
+def enter_continuity(directory: Path, name: str) -> ModelEntry:
+    """Enter ``NAME-continuity.json`` beside a model that is in the manifest already.
+
+    Raises:
+        SettingsError: there is no such model or file.
+        IntegrityError: the file is not of this model.
+    """
+    present = read_manifest(directory)
+    old = present.entry(name)
+    companion = _continuity(directory, f"{name}-continuity.json", old.sha256)
+    if companion is None:
+        raise IntegrityError(f"{name}-continuity.json is missing or of another model.")
+    entry = replace(old, continuity=companion)
+    models = tuple(entry if one.name == name else one for one in present.models)
+    _replace_manifest(directory, present.default, models, present.spoof)
+    return entry
+
+
 def _replace_manifest(
     directory: Path, default: str, models: tuple[ModelEntry, ...], spoof: SpoofEntry | None
 ) -> None:
@@ -133,6 +153,19 @@ def _int8(directory: Path, file: str, model: ModelHash) -> Int8Form | None:
     except (KeyError, ValueError) as error:
         raise IntegrityError(f"{file} does not say how it was measured.") from error
     return Int8Form(file, speaker.model, least, difference)
+
+
+def _continuity(directory: Path, file: str, model: ModelHash) -> CompanionFile | None:
+    """Read whose the continuity calibration is; one of another model is left out."""
+    try:
+        content = json.loads((directory / file).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise IntegrityError(f"{file} cannot be read.", detail=str(error)) from error
+    if not isinstance(content, dict) or content.get("model") != model:
+        return None
+    return _companion(directory, file, model)
 
 
 def _companion(directory: Path, file: str, model: ModelHash) -> CompanionFile:

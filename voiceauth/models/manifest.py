@@ -21,7 +21,7 @@ MANIFEST_FILE = "manifest.json"
 FORMAT = 1
 SPEAKER_ROLE = "speaker"
 SPOOF_ROLE = "spoof"
-_OPTIONAL = frozenset({"int8"})
+_OPTIONAL = frozenset({"int8", "continuity"})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -75,6 +75,7 @@ class ModelEntry:
         calibration: tables that turn its scores into error rates.
         cohort: embeddings of other people, for score normalisation and decoys.
         int8: its faster form, if there is one.
+        continuity: how its embeddings tell a hand-over, if that was fitted.
     """
 
     name: str
@@ -89,6 +90,7 @@ class ModelEntry:
     calibration: CompanionFile
     cohort: CompanionFile
     int8: Int8Form | None = None
+    continuity: CompanionFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +260,7 @@ def _entry(content: object) -> ModelEntry:
         calibration=_companion(fields.part("calibration"), f"{name}: calibration", sha256),
         cohort=_companion(fields.part("cohort"), f"{name}: cohort", sha256),
         int8=_int8(fields.part("int8"), f"{name}: int8"),
+        continuity=_optional(fields.part("continuity"), f"{name}: continuity", sha256),
     )
 
 
@@ -294,6 +297,10 @@ def _int8(content: object, place: str) -> Int8Form | None:
     if form.least_cosine < LEAST_COSINE or form.error_difference > MOST_ERROR_DIFFERENCE:
         raise SettingsError(f"Model manifest: {place} differs too much from the fp32 file.")
     return form
+
+
+def _optional(content: object, place: str, model: ModelHash) -> CompanionFile | None:
+    return None if content is None else _companion(content, place, model)
 
 
 def _companion(content: object, place: str, model: ModelHash) -> CompanionFile:

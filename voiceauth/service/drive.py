@@ -14,6 +14,8 @@ The order of one stream:
 (6) The final answer is sent, and the stream is held open for a moment so that a client that still
     talks can hear it, stop and close its side: some gRPC libraries lose an answer behind a reset.
 (7) A client that vanishes before (5) leaves a record of a lost call and nothing else.
+(8) A use case may go on listening after its answer; then (2), (3), (4), (5) and (7) hold once more
+    for what comes after, which ends with an answer of its own, before (6).
 """
 
 import asyncio
@@ -100,6 +102,20 @@ class Talk(ABC, Generic[Reply]):
     async def conclude(self) -> Reply:
         """Record the outcome and return the final answer."""
 
+    def go_on(self, *, ended: bool) -> Hearing | None:
+        """Say that listening goes on after the answer that was sent; None if it does not.
+
+        Args:
+            ended: no more audio will come.
+        """
+        del ended
+        return None
+
+    @property
+    def owes_last_word(self) -> bool:
+        """True if an answer is due after the one that ``conclude`` gave, audio or not."""
+        return False
+
     @abstractmethod
     async def rescue(self, error: EngineError) -> Reply:
         """Return a safe final answer after an error, or record what is due and raise it."""
@@ -127,11 +143,14 @@ class Drive(Generic[Reply]):
         self._second_bytes = 0
         self._waiting = bytearray()
         self._concluding = False
+        self._ended = False
 
     async def run(self) -> None:
         """Drive the stream. What it raises is the status that the client gets."""
         try:
-            await self._send(await self._final())
+            await self._send(await self._final(self._converse))
+            if self._talk.owes_last_word:
+                await self._send(await self._final(self._go_on))  # (8)
             await self._linger()  # (6)
         except asyncio.CancelledError:  # (7)
             self._leave()
@@ -143,9 +162,10 @@ class Drive(Generic[Reply]):
                 while await self._context.read() is not _EOF:
                     pass
 
-    async def _final(self) -> Reply:
+    async def _final(self, converse: Callable[[], Coroutine[Any, Any, None]]) -> Reply:
+        self._concluding = False
         try:
-            await self._converse_in_time()
+            await self._in_time(converse)
             self._concluding = True
             return await self._runtime.aftercare.finish(self._talk.conclude())  # (5)
         except EngineError as error:
@@ -154,16 +174,25 @@ class Drive(Generic[Reply]):
             self._concluding = True
             return await self._runtime.aftercare.finish(self._talk.rescue(error))
 
-    async def _converse_in_time(self) -> None:
+    async def _in_time(self, converse: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             async with asyncio.timeout(self._limits.max_stream_seconds):
                 with engine_errors_only("the call"):
-                    await self._converse()
+                    await converse()
         except TimeoutError as error:
             raise StreamTooLongError from error
 
     async def _converse(self) -> None:
         await self._open()
+        await self._listen()
+
+    async def _go_on(self) -> None:
+        hearing = self._talk.go_on(ended=self._ended)
+        if hearing is not None:
+            self._hearing = hearing
+            await self._listen()
+
+    async def _listen(self) -> None:
         while not self._talk.done and await self._turn(await self._next()):
             pass
 
@@ -234,6 +263,7 @@ class Drive(Generic[Reply]):
             return self._listener.hear(data)
 
     async def _finish(self) -> None:
+        self._ended = True
         await self._mark(self._listener.finish)
 
     async def _heard(self, spans: Sequence[Span]) -> None:  # (3)

@@ -7,6 +7,8 @@ Rules of Verify:
 * A record that cannot be written ends it in UNAVAILABLE, without a verdict.
 * A mistake of the caller, or a lost call, leaves a record of an abandoned call.
 * Nothing here depends on whether the subject exists: the use case's stand-in sees to the rest.
+* Opened with ``keep_listening`` the stream owes a last word about continuity after the verdict,
+  also where nothing could be watched.
 """
 
 from collections.abc import Sequence
@@ -20,51 +22,32 @@ from voiceauth.errors import (
     EngineError,
     IntegrityError,
     InternalError,
+    StreamOrderError,
     TooShortError,
 )
 from voiceauth.service.drive import Drive, Hearing, Talk, bind_call, recorded
+from voiceauth.service.evidence import noticeable
 from voiceauth.service.faults import engine_errors_only
+from voiceauth.service.identification import IdentifyTalk
 from voiceauth.service.logging import failure
 from voiceauth.service.recognition import recognised
 from voiceauth.service.runtime import Runtime, in_vault
-from voiceauth.types import AudioFormat, Evidence, Score, Span, Verdict
-from voiceauth.units import Seconds
+from voiceauth.types import AudioFormat, Continuity, Evidence, LivenessState, Score, Span, Verdict
 from voiceauth.usecases.answer_tap import Answer
 from voiceauth.usecases.challenges import asked_of, create_challenge
 from voiceauth.usecases.identifiers import (
     call_id,
     challenge_id,
-    group_name,
     subject_id,
     tenant_id,
 )
-from voiceauth.usecases.identify_caller import (
-    DEFAULT_CANDIDATES,
-    IdentificationRequest,
-    IdentifyCall,
-)
 from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.watch_call import WatchCall
 from voiceauth.v1 import verification_pb2, verification_pb2_grpc
 from voiceauth.wire.audio import format_from_wire
 from voiceauth.wire.challenge import challenge_kind_from_wire, challenge_to_wire
+from voiceauth.wire.continuity import continuity_to_wire
 from voiceauth.wire.evidence import evidence_to_wire, verdict_to_wire
-from voiceauth.wire.identification import ranking_to_wire
-
-NOTICEABLE_SECONDS: Seconds = 0.5
-"""Growth of net speech that is worth a message of its own."""
-
-
-def noticeable(before: Evidence | None, now: Evidence) -> bool:
-    """Say whether evidence has changed enough to be sent."""
-    return (
-        before is None
-        or now.progress is not before.progress
-        or now.score != before.score
-        or now.reasons != before.reasons
-        or now.challenge != before.challenge
-        or now.liveness != before.liveness
-        or now.net_speech_seconds - before.net_speech_seconds >= NOTICEABLE_SECONDS
-    )
 
 
 class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
@@ -74,6 +57,10 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
         self._runtime = runtime
         self._call: VerifyCall | None = None
         self._sent: Evidence | None = None
+        self._keep_listening = False
+        self._answered = False
+        self._watch: WatchCall | None = None
+        self._watch_sent: LivenessState | None = None
 
     async def open(self, opening: verification_pb2.VerifyOpen) -> tuple[Hearing, AudioFormat]:
         """Check the claim and fetch what the voice is compared with."""
@@ -84,6 +71,7 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
             audio_format=format_from_wire(opening.format),
             policy=opening.policy,
         )
+        self._keep_listening = opening.keep_listening
         bind_call(self._runtime, claim.tenant, claim.call)
         self._call = VerifyCall(self._runtime.engine, claim)
         self.opened = True
@@ -92,11 +80,23 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
 
     @property
     def done(self) -> bool:
-        """True once the evidence decides."""
-        return self._running.decided
+        """True once the evidence decides, and in a watch once another person was heard."""
+        return self._running.decided if self._watch is None else self._watch.over
+
+    @property
+    def owes_last_word(self) -> bool:
+        """True until the word about continuity was given, if it was asked for."""
+        return self._keep_listening
+
+    def go_on(self, *, ended: bool) -> Hearing | None:
+        """Watch the rest of the call, if there is a rest and something to watch it by."""
+        self._watch = None if ended else self._running.watch()
+        return self._watch
 
     async def take(self, span: Span) -> Sequence[verification_pb2.VerifyResponse]:
         """Embed and weigh a counted span."""
+        if self._watch is not None:
+            return await self._take_watched(self._watch, span)
         if span.counted:
             try:
                 reading = await self._runtime.inference.read(span.samples)
@@ -106,8 +106,27 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
                 self._running.weigh(span, reading.embedding, reading.spoof_score)
         return self.news()
 
+    async def _take_watched(
+        self, watch: WatchCall, span: Span
+    ) -> Sequence[verification_pb2.VerifyResponse]:
+        if not span.counted:
+            return ()
+        with engine_errors_only("the watch"):
+            window = watch.window(span)
+        if window is None:
+            return ()
+        try:
+            embedding = await self._runtime.inference.embed(window)
+        except TooShortError:
+            return ()
+        with engine_errors_only("the watch"):
+            watch.weigh(span, embedding)
+        return self.news()
+
     def news(self) -> Sequence[verification_pb2.VerifyResponse]:
         """Return the evidence if it changed; once it decides, only the recorded verdict speaks."""
+        if self._watch is not None:
+            return self._watch_news(self._watch)
         if self._running.decided:
             return ()
         with engine_errors_only("the evidence"):
@@ -117,8 +136,17 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
         self._sent = evidence
         return (verification_pb2.VerifyResponse(evidence=evidence_to_wire(evidence)),)
 
+    def _watch_news(self, watch: WatchCall) -> Sequence[verification_pb2.VerifyResponse]:
+        now = watch.continuity()
+        if watch.over or now.state is self._watch_sent:
+            return ()  # a hand-over speaks once it is recorded
+        self._watch_sent = now.state
+        return (_continuity(now),)
+
     async def mark(self, message: verification_pb2.VerifyRequest) -> None:
         """Take the end of a challenge's prompt, or the client's own recognition of the answer."""
+        if self._watch is not None:
+            raise StreamOrderError("A challenge cannot be answered after the verdict.")
         answering, kind = self._running.answering, message.WhichOneof("message")
         if kind == "challenge_prompted":
             challenge = challenge_id(message.challenge_prompted.challenge_id)
@@ -131,6 +159,8 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
 
     async def attend(self) -> None:
         """Judge and record the answer to a challenge, once it is complete."""
+        if self._watch is not None:
+            return
         answering = self._running.answering
         with engine_errors_only("the answer"):
             answer = answering.due()
@@ -153,22 +183,39 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
             return self._running.score_answer(answer, embedding)
 
     async def conclude(self) -> verification_pb2.VerifyResponse:
-        """Record and return the verdict."""
-        return _verdict(await in_vault(self._runtime, self._running.conclude))
+        """Record and return the verdict, and after it the word about continuity."""
+        if not self._answered:
+            verdict = await in_vault(self._runtime, self._running.conclude)
+            self._answered = True
+            return _verdict(verdict)
+        return await self._last_word(fault=False)
 
     async def rescue(self, error: EngineError) -> verification_pb2.VerifyResponse:
-        """Answer STEP_UP after a fault of the engine; otherwise record the loss and raise."""
+        """Answer safely after a fault of the engine; otherwise record the loss and raise."""
         if isinstance(error, (InternalError, IntegrityError)):
             structlog.get_logger().error("engine fault", **failure(error))
-            conclude = partial(self._running.conclude, fault=True)
-            return _verdict(await in_vault(self._runtime, conclude))
+            if self._answered:
+                return await self._last_word(fault=True)
+            verdict = await in_vault(self._runtime, partial(self._running.conclude, fault=True))
+            self._answered = True
+            return _verdict(verdict)
         if not isinstance(error, DependencyError):  # then nothing can be recorded, either
             await recorded(self.lost())
         raise error
 
+    async def _last_word(self, *, fault: bool) -> verification_pb2.VerifyResponse:
+        self._keep_listening = False
+        watch = self._watch
+        if watch is None:
+            return _continuity(self._running.unwatched(fault=fault))
+        return _continuity(await in_vault(self._runtime, partial(watch.conclude, fault=fault)))
+
     async def lost(self) -> None:
         """Record an abandoned call."""
-        await in_vault(self._runtime, self._running.abandon)
+        if self._watch is not None:
+            await in_vault(self._runtime, self._watch.abandon)
+        elif not self._answered:
+            await in_vault(self._runtime, self._running.abandon)
 
     @property
     def _running(self) -> VerifyCall:
@@ -177,79 +224,12 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
         return self._call
 
 
-class IdentifyTalk(Talk[verification_pb2.IdentifyResponse]):
-    """One Identify stream. Rankings already shown are recorded however the stream ends."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._call: IdentifyCall | None = None
-        self._sent: Evidence | None = None
-        self._tried = False
-
-    async def open(self, opening: verification_pb2.IdentifyOpen) -> tuple[Hearing, AudioFormat]:
-        """Check the request."""
-        request = IdentificationRequest(
-            call=call_id(opening.call_id),
-            tenant=tenant_id(opening.tenant_id),
-            group=group_name(opening.group) if opening.group else None,
-            audio_format=format_from_wire(opening.format),
-            max_candidates=opening.max_candidates or DEFAULT_CANDIDATES,
-        )
-        bind_call(self._runtime, request.tenant, request.call)
-        self._call = IdentifyCall(self._runtime.engine, request)
-        self.opened = True
-        return self._call, request.audio_format
-
-    @property
-    def done(self) -> bool:
-        """Never: the client says when it has heard enough."""
-        return False
-
-    async def take(self, span: Span) -> Sequence[verification_pb2.IdentifyResponse]:
-        """Embed a counted span and rank again."""
-        if not span.counted:
-            return self.news()
-        try:
-            embedding = await self._runtime.inference.embed(span.samples)
-        except TooShortError:
-            return self.news()
-        ranking = await in_vault(self._runtime, partial(self._running.weigh, span, embedding))
-        self._sent = ranking.evidence
-        return (ranking_to_wire(ranking),)
-
-    def news(self) -> Sequence[verification_pb2.IdentifyResponse]:
-        """Return the ranking if the evidence beside it changed."""
-        with engine_errors_only("the ranking"):
-            ranking = self._running.ranking()
-        if not noticeable(self._sent, ranking.evidence):
-            return ()
-        self._sent = ranking.evidence
-        return (ranking_to_wire(ranking),)
-
-    async def conclude(self) -> verification_pb2.IdentifyResponse:
-        """Record and return the final ranking."""
-        self._tried = True
-        return ranking_to_wire(await in_vault(self._runtime, self._running.conclude))
-
-    async def rescue(self, error: EngineError) -> verification_pb2.IdentifyResponse:
-        """Record what was shown, and raise."""
-        if not self._tried:
-            await recorded(self.lost())
-        raise error
-
-    async def lost(self) -> None:
-        """Record what was shown."""
-        await in_vault(self._runtime, self._running.conclude)
-
-    @property
-    def _running(self) -> IdentifyCall:
-        if self._call is None:
-            raise InternalError(detail="a stream was driven before it was opened")
-        return self._call
-
-
 def _verdict(verdict: Verdict) -> verification_pb2.VerifyResponse:
     return verification_pb2.VerifyResponse(verdict=verdict_to_wire(verdict))
+
+
+def _continuity(continuity: Continuity) -> verification_pb2.VerifyResponse:
+    return verification_pb2.VerifyResponse(continuity=continuity_to_wire(continuity))
 
 
 class VerificationServicer(verification_pb2_grpc.VerificationServiceServicer):

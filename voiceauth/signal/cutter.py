@@ -96,6 +96,10 @@ class SpeechCutter:
         samples = self._resampler.push(self._without_offset(block))
         return self._gather(self._detector.push(samples), issues)
 
+    def cut_every(self, span_seconds: Seconds) -> None:
+        """Close spans after this much net speech from now on, the open one included."""
+        self._gatherer.cut_every(span_seconds)
+
     def exclude(self, at_seconds: Seconds, seconds: Seconds) -> None:
         """Do not count the audio around a mark at a stream time and of a length."""
         start = at_seconds - _BEFORE_MARK_SECONDS

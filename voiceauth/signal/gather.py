@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gathers decided frames into spans and keeps the account of net speech."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,10 @@ class Gatherer:
         if self._all.frames == 0:
             return None
         return judge(self._all, self._options, source.bandwidth, source.issues)
+
+    def cut_every(self, span_seconds: Seconds) -> None:
+        """Close spans after this much net speech from now on, the open one included."""
+        self._options = replace(self._options, span_seconds=span_seconds)
 
     def start_section(self, origin_seconds: Seconds) -> None:
         """Begin at a stream time with nothing gathered."""

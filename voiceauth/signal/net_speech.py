@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The room's front door for live audio: bytes of one stream in, spans of net speech out."""
 
-from voiceauth.errors import BadAudioError
+from voiceauth.errors import BadAudioError, SettingsError
 from voiceauth.signal.bandwidth import FormatMeter
 from voiceauth.signal.cutter import BLOCK_SECONDS, SpeechCutter
 from voiceauth.signal.decoder import StreamDecoder, bytes_per_frame
 from voiceauth.signal.options import SpeechOptions
+from voiceauth.signal.vad import HOP_SECONDS
 from voiceauth.types import AudioFormat, Bandwidth, Quality, Span
 from voiceauth.units import Seconds
 
@@ -97,6 +98,16 @@ class NetSpeech:
             raise BadAudioError("A key press must have a finite length that is not negative.")
         self._cutter.exclude(self.heard_seconds + self._lost_seconds, seconds)
         return []
+
+    def cut_every(self, span_seconds: Seconds) -> None:
+        """Close spans after this much net speech from now on, the open one included.
+
+        Raises:
+            SettingsError: not a length.
+        """
+        if not HOP_SECONDS <= span_seconds < float("inf"):
+            raise SettingsError("A span must have a finite length.")
+        self._cutter.cut_every(span_seconds)
 
     def finish(self) -> list[Span]:
         """End the stream and return the last spans.

@@ -29,7 +29,7 @@ from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId
 from voiceauth.usecases.engine import ChallengeDesk, Chore, Engine, EnrolmentRules
-from voiceauth.usecases.instruments import speech_options, spoof_layer
+from voiceauth.usecases.instruments import continuity_of, speech_options, spoof_layer
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
 from voiceauth.vault.open import open_vault
 
@@ -99,6 +99,7 @@ def assemble(
             speech=speech_options(settings, bundle.speaker.rate_hz),
             policies=_policies(settings, synthetic=bundle.spoof is not None),
             spoof=spoof_layer(bundle),
+            continuity=continuity_of(bundle, settings),
             default_policy=settings.default_policy,
             enrolment=EnrolmentRules(**settings.enrolment.model_dump()),
             decoys=tuple(bundle.cohort),

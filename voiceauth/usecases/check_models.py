@@ -8,7 +8,7 @@ from voiceauth.models.bundle import load_bundle, spoof_card
 from voiceauth.models.locate import default_model_directory
 from voiceauth.models.manifest import Manifest, read_manifest
 from voiceauth.types import ModelCard
-from voiceauth.usecases.instruments import spoof_layer
+from voiceauth.usecases.instruments import continuity_of, spoof_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ def verify_models(settings: Settings) -> tuple[str, ...]:
     for one in manifest.models:
         bundle = load_bundle(manifest.directory, one.name, device=settings.models.device)
         spoof_layer(bundle)
+        continuity_of(bundle, settings)
         if one.int8 is not None:
             load_bundle(manifest.directory, one.name, precision="int8")
     spoof = () if manifest.spoof is None else (manifest.spoof.name,)

@@ -9,6 +9,7 @@ from voiceauth.errors import UnknownPolicyError
 from voiceauth.ledger.pseudonym import pseudonym
 from voiceauth.liveness.challenge import ChallengeOptions
 from voiceauth.liveness.challenge_book import ChallengeBook
+from voiceauth.liveness.continuity import ContinuityCalibration
 from voiceauth.liveness.synthetic import SyntheticCalibration
 from voiceauth.ports import (
     Clock,
@@ -85,6 +86,7 @@ class Engine:
         challenges: None where they are switched off.
         spoof: None where no spoof model is installed or wanted.
         chores: what a server repeats while it runs.
+        continuity: None where it was not fitted to the model, or is not wanted.
     """
 
     vault: Vault
@@ -104,6 +106,7 @@ class Engine:
     challenges: ChallengeDesk | None = None
     spoof: SpoofLayer | None = None
     chores: tuple[Chore, ...] = ()
+    continuity: ContinuityCalibration | None = None
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.

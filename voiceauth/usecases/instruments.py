@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from voiceauth.config import Settings
 from voiceauth.errors import ModelHashMismatchError, SettingsError
+from voiceauth.liveness.continuity import ContinuityCalibration, parse_continuity
 from voiceauth.liveness.synthetic import parse_calibration
 from voiceauth.models.bundle import ModelBundle, load_bundle
 from voiceauth.ports import Scorer, SpeakerEmbedder
@@ -79,3 +80,18 @@ def speech_options(settings: Settings, rate_hz: Hertz) -> SpeechOptions:
         least_level_dbfs=speech.least_level_dbfs,
         most_clipped_fraction=speech.most_clipped_fraction,
     )
+
+
+def continuity_of(bundle: ModelBundle, settings: Settings) -> ContinuityCalibration | None:
+    """Read how the model tells a hand-over; None where that was not fitted or is not wanted.
+
+    Raises:
+        IntegrityError: the calibration cannot be read.
+        ModelHashMismatchError: it was fitted to another model.
+    """
+    if bundle.continuity is None or settings.liveness.continuity == "off":
+        return None
+    found = parse_continuity(bundle.continuity)
+    if found.model != bundle.speaker.model:
+        raise ModelHashMismatchError(detail="the continuity calibration has another model")
+    return found

@@ -61,6 +61,10 @@ class Listener:
         """End the audio. Raises BadAudioError if it ends inside a sample."""
         return self._speech.finish()
 
+    def cut_every(self, span_seconds: Seconds) -> None:
+        """Return spans of this much net speech from now on."""
+        self._speech.cut_every(span_seconds)
+
     @property
     def heard_seconds(self) -> Seconds:
         """Audio received so far."""

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The liveness layers that listen along with the speaker comparison, for one call."""
 
+from voiceauth.liveness.continuity import ChangeDetector
 from voiceauth.liveness.synthetic import SpanScore, synthetic_slot
-from voiceauth.types import LivenessSlot, Span
+from voiceauth.types import Embedding, LivenessSlot, Span
 from voiceauth.units import Seconds
-from voiceauth.usecases.engine import SpoofLayer
+from voiceauth.usecases.engine import Engine, SpoofLayer
+from voiceauth.usecases.probe import Probe
 
 
 class SyntheticEar:
@@ -36,3 +38,33 @@ class SyntheticEar:
             return LivenessSlot()
         model = self._layer.detector.model
         return synthetic_slot(self._spans, net_seconds, model, self._layer.calibration)
+
+
+class SpanContinuity:
+    """Holds each span before the verdict against the spans before it.
+
+    Args:
+        engine: of which model, scorer and continuity calibration matter here.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        rule = engine.continuity
+        self._detector = None if rule is None else ChangeDetector(rule.spans)
+
+    def add(self, span: Span, embedding: Embedding, before: Probe) -> None:
+        """Compare one span with what was heard before it."""
+        rule = self._engine.continuity
+        if rule is None or self._detector is None or before.net_seconds < rule.reference_seconds:
+            return
+        score = self._engine.scorer.score(
+            embedding,
+            before.mean(),
+            net_seconds=span.net_seconds,
+            bandwidth=span.quality.bandwidth,
+        )
+        self._detector.add([score.raw], span.start_seconds)
+
+    def slot(self) -> LivenessSlot:
+        """Return the layer's word."""
+        return LivenessSlot() if self._detector is None else self._detector.slot()

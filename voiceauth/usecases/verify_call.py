@@ -11,27 +11,24 @@ The order of one call; the service drives it and runs the model between ``hear``
     that was lost before.
 """
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 
-from voiceauth.consent.rules import in_force
 from voiceauth.decision.fusion import combined_llr, spoof_false_accept_rate
 from voiceauth.decision.policy import Policy
 from voiceauth.decision.presentation import suspicions
 from voiceauth.decision.verdict import FAULTED, Decider, Outcome
-from voiceauth.errors import IntegrityError, InternalError
+from voiceauth.errors import InternalError
 from voiceauth.liveness.challenge import held_back, slot_of
 from voiceauth.liveness.challenge_book import Asked
-from voiceauth.ports import Transaction
-from voiceauth.scoring.combine import centroid
 from voiceauth.types import (
     AudioFormat,
     CallId,
+    Continuity,
     Decision,
     Embedding,
     Evidence,
     Liveness,
+    LivenessState,
     ModelHash,
     Progress,
     Reason,
@@ -39,18 +36,19 @@ from voiceauth.types import (
     Span,
     SubjectId,
     SubjectStanding,
-    SubjectState,
     TenantId,
     Verdict,
 )
 from voiceauth.units import Seconds
 from voiceauth.usecases.answer_tap import Answer
 from voiceauth.usecases.challenges import Answering
+from voiceauth.usecases.claimed_voice import claimed_voice
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.listening import HearingCall, Listener
-from voiceauth.usecases.liveness_layers import SyntheticEar
+from voiceauth.usecases.liveness_layers import SpanContinuity, SyntheticEar
 from voiceauth.usecases.probe import Probe
 from voiceauth.usecases.records import evidence_body, look_body, policy_body, terms_body
+from voiceauth.usecases.watch_call import WatchCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +81,7 @@ class VerifyCall(HearingCall):
         self._decider: Decider | None = None
         self._probe = Probe()
         self._synthetic = SyntheticEar(engine.spoof)
+        self._continuity = SpanContinuity(engine)
         self._score: Score | None = None
         self._outcome: Outcome | None = None
         self._next_look: Seconds = self._policy.floor_seconds
@@ -99,7 +98,9 @@ class VerifyCall(HearingCall):
             IntegrityError: the voiceprint failed its check; nothing may be decided.
         """
         with self._engine.vault.read() as view:
-            self._standing, self._enrolled = self._fetch(view)
+            found = claimed_voice(self._engine, view, self._claim.tenant, self._claim.subject)
+        self._standing, self._enrolled = found.standing, found.embedding
+        self._enrolled_seconds = found.net_seconds
         may_accept = self._standing is SubjectStanding.ENROLLED
         self._decider = Decider(self._policy, may_accept=may_accept)
 
@@ -141,6 +142,7 @@ class VerifyCall(HearingCall):
         Returns:
             The evidence now.
         """
+        self._continuity.add(span, embedding, self._probe)
         self._probe.add(span, embedding)
         self._synthetic.add(span, spoof_score)
         net = self._probe.net_seconds
@@ -182,6 +184,36 @@ class VerifyCall(HearingCall):
         return Liveness(
             synthetic=self._synthetic.slot(self._probe.net_seconds),
             challenge=slot_of(self.answering.evidence),
+            continuity=self._continuity.slot(),
+        )
+
+    def watch(self) -> WatchCall | None:
+        """Go on listening after the verdict; None where there is nothing to watch by.
+
+        After an ACCEPT the voice must stay that of the call and of the voiceprint, after a STEP_UP
+        that of the call: whoever passes the other factor must go on speaking.
+        """
+        decision = None if self._outcome is None else self._outcome.decision
+        accepted = decision is Decision.ACCEPT
+        if self._ended or not (accepted or decision is Decision.STEP_UP):
+            return None
+        if self._engine.continuity is None or self._score is None:
+            return None
+        return WatchCall(
+            self._engine,
+            Asked(self._claim.tenant, self._claim.call, self._claim.subject),
+            self._listener,
+            call=self._probe.mean(),
+            voiceprint=self._enrolled if accepted else None,
+        )
+
+    def unwatched(self, *, fault: bool = False) -> Continuity:
+        """Return the last word about a call that was not watched after its verdict."""
+        return Continuity(
+            LivenessState.NOT_MEASURED,
+            self._listener.heard_seconds,
+            reasons=(Reason.ENGINE_FAULT,) if fault else (),
+            final=True,
         )
 
     def conclude(self, *, fault: bool = False) -> Verdict:
@@ -248,32 +280,6 @@ class VerifyCall(HearingCall):
                 event="verify.abandoned",
                 body=body,
             )
-
-    def _fetch(self, view: Transaction) -> tuple[SubjectStanding, Embedding]:
-        """Read the claim's voiceprints, and a decoy in every case, so that both ways cost alike."""
-        engine, claim = self._engine, self._claim
-        decoy = self._decoy()
-        found = view.subject(claim.tenant, claim.subject)
-        prints = view.voiceprints(claim.tenant, claim.subject, engine.embedder.model)
-        if found is None:
-            return SubjectStanding.UNKNOWN, decoy
-        if found.state is SubjectState.OPTED_OUT:
-            return SubjectStanding.OPTED_OUT, decoy
-        if not in_force(found.consent, engine.enrolment.purpose, engine.clock.now()):
-            return SubjectStanding.CONSENT_ENDED, decoy
-        if not prints:
-            return SubjectStanding.NOT_ENROLLED, decoy
-        if any(one.model != engine.embedder.model for one in prints):
-            raise IntegrityError(detail="a voiceprint of another model came back")
-        enrolled = centroid([(one.embedding, one.net_seconds) for one in prints])
-        self._enrolled_seconds = sum(one.net_seconds for one in prints)
-        return SubjectStanding.ENROLLED, enrolled
-
-    def _decoy(self) -> Embedding:
-        """Pick a stand-in by keyed hash, so that one subject always gets the same one."""
-        name = f"{self._claim.tenant}\0{self._claim.subject}".encode()
-        digest = hmac.new(self._engine.secret("decoy"), name, hashlib.sha256).digest()
-        return self._engine.decoys[int.from_bytes(digest[:8], "big") % len(self._engine.decoys)]
 
     def _compare(self, net: Seconds) -> Score:
         return self._scored(self._probe.mean(), net)

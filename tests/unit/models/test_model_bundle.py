@@ -11,7 +11,7 @@ import pytest
 from voiceauth.errors import IntegrityError, ModelHashMismatchError, ModelOutputError, SettingsError
 from voiceauth.models import locate
 from voiceauth.models.bundle import load_bundle, read_cohort, write_cohort
-from voiceauth.models.install import install, install_spoof
+from voiceauth.models.install import enter_continuity, install, install_spoof
 from voiceauth.models.manifest import read_manifest
 
 TINY = Path(__file__).parents[2] / "data" / "tiny-speaker.onnx"
@@ -428,3 +428,51 @@ def test_a_new_speaker_model_leaves_the_spoof_model_entered(with_spoof: Path) ->
     install(with_spoof, "next", licence="Apache-2.0")
 
     assert read_manifest(with_spoof).spoof is not None
+
+
+def _continuity(directory: Path, model: str) -> Path:
+    path = directory / "tiny-continuity.json"
+    path.write_text(json.dumps({"model": model}))
+    return path
+
+
+def test_a_continuity_calibration_comes_with_its_model(directory: Path) -> None:
+    """Entered in the manifest, its verified text is in the bundle; without it there is none."""
+    assert load_bundle(directory).continuity is None
+    text = _continuity(directory, _sha256(directory / "tiny.onnx")).read_text()
+
+    enter_continuity(directory, "tiny")
+
+    assert load_bundle(directory).continuity == text
+
+
+def test_a_changed_continuity_calibration_is_refused(directory: Path) -> None:
+    """An alarm that was raised quietly would never ring."""
+    path = _continuity(directory, _sha256(directory / "tiny.onnx"))
+    enter_continuity(directory, "tiny")
+    path.write_text(path.read_text() + " ")
+
+    with pytest.raises(ModelHashMismatchError):
+        load_bundle(directory)
+
+
+@pytest.mark.parametrize("model", ["f" * 64, ""])
+def test_a_continuity_calibration_of_another_model_is_not_entered(
+    directory: Path, model: str
+) -> None:
+    """Hand-overs of one model mean nothing to another."""
+    _continuity(directory, model)
+
+    with pytest.raises(IntegrityError):
+        enter_continuity(directory, "tiny")
+
+
+@pytest.mark.parametrize("text", ["", "{", b"\xff".decode("latin-1")])
+def test_a_continuity_calibration_that_cannot_be_read_is_not_entered(
+    directory: Path, text: str
+) -> None:
+    """A damaged file surfaces as the engine's own error."""
+    (directory / "tiny-continuity.json").write_text(text)
+
+    with pytest.raises(IntegrityError):
+        enter_continuity(directory, "tiny")

@@ -20,11 +20,11 @@ from voiceauth.errors import (
     StorageError,
 )
 from voiceauth.service.address import is_loopback, listening_address, local_host, server_options
+from voiceauth.service.evidence import noticeable
 from voiceauth.service.gate import Aftercare, Gate
 from voiceauth.service.inference import Inference, Workers
 from voiceauth.service.logging import drop_payloads, failure
 from voiceauth.service.subjects import id_to_token, page_to_wire, token_to_id
-from voiceauth.service.verification import noticeable
 from voiceauth.testing.fakes import EPOCH
 from voiceauth.types import (
     Evidence,

@@ -4,6 +4,7 @@
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -258,3 +259,23 @@ def test_options_out_of_range_are_refused() -> None:
     """Options that the room cannot honour are refused at construction."""
     with pytest.raises(SettingsError):
         NetSpeech(MULAW, replace(SpeechOptions(), tail_seconds=2.0))
+
+
+def test_spans_can_become_shorter_during_a_call(narrow: Audio) -> None:
+    """After a verdict stretches of a second are wanted; no speech is lost or heard twice."""
+    speech = NetSpeech(MULAW)
+    data = mulaw(narrow)
+    before = speech.push(data[: 8 * RATE_HZ])
+    speech.cut_every(1.0)
+    after = speech.push(data[8 * RATE_HZ :])
+
+    assert [round(span.net_seconds, 2) for span in after[1:4]] == [1.0, 1.0, 1.0]
+    assert after[0].start_seconds >= before[-1].end_seconds - 0.31
+    assert all(b.start_seconds >= a.end_seconds - 0.31 for a, b in pairwise(after))
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_span_length_that_is_none_is_refused(seconds: float) -> None:
+    """Spans without a length would never close, or always."""
+    with pytest.raises(SettingsError):
+        NetSpeech(MULAW).cut_every(seconds)

@@ -14,6 +14,7 @@ from voiceauth.types import (
     Bandwidth,
     Candidate,
     Consent,
+    Continuity,
     Decision,
     Encoding,
     EnrolmentOutcome,
@@ -38,9 +39,16 @@ from voiceauth.types import (
     Verdict,
     VoiceprintId,
 )
-from voiceauth.v1 import audio_pb2, enrolment_pb2, evidence_pb2, subjects_pb2
+from voiceauth.v1 import (
+    audio_pb2,
+    enrolment_pb2,
+    evidence_pb2,
+    subjects_pb2,
+    verification_pb2,
+)
 from voiceauth.wire import enums
 from voiceauth.wire.audio import format_from_wire, format_to_wire
+from voiceauth.wire.continuity import continuity_from_wire, continuity_to_wire
 from voiceauth.wire.enrolment import (
     progress_from_wire,
     progress_to_wire,
@@ -131,6 +139,26 @@ def test_the_raw_similarity_does_not_leave_the_server() -> None:
     assert evidence_to_wire(telling) == evidence_to_wire(EVIDENCE)
     assert received.score is not None
     assert math.isnan(received.score.raw)
+
+
+@pytest.mark.parametrize(
+    "continuity",
+    [
+        Continuity(LivenessState.PENDING, 9.0),
+        Continuity(LivenessState.SUSPECT, 9.0, 3.0, -0.0, 0.0, (Reason.SPEAKER_CHANGED,), True, 17),
+    ],
+    ids=["sparse", "full"],
+)
+def test_continuity_survives_the_wire(continuity: Continuity) -> None:
+    """A word about continuity arrives as it was sent; absent stays absent, zero stays zero."""
+    assert continuity_from_wire(continuity_to_wire(continuity)) == continuity
+
+
+def test_an_unknown_continuity_state_is_no_pass() -> None:
+    """What a newer server says and this client does not know is NOT_MEASURED."""
+    message = verification_pb2.Continuity(state=UNKNOWN)  # type: ignore[arg-type]
+
+    assert continuity_from_wire(message).state is LivenessState.NOT_MEASURED
 
 
 def test_a_ranking_survives_the_wire() -> None:
