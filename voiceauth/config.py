@@ -197,6 +197,16 @@ class EnrolmentSettings(_Section):
         description="Another subject's voiceprint is reported as a duplicate when an impostor "
         "would reach its score only this rarely, over the whole search.",
     )
+    max_spoof_false_accept: _Rate = Field(
+        0.05,
+        description="The speech of an enrolment call must exclude synthesis at this rate, where a "
+        "spoof model runs; otherwise nothing of it is stored.",
+    )
+    watchlists: tuple[str, ...] = Field(
+        (),
+        description="Groups whose voices are not enrolled under another subject; the result says "
+        "WATCHLISTED, without a name.",
+    )
 
 
 class ChallengeSettings(_Section):

@@ -582,6 +582,10 @@ class EnrolmentOutcome(StrEnum):
     """The voice is already enrolled under another subject; what was collected was discarded."""
     INCOHERENT = "incoherent"
     """The segments do not sound like one person; what was collected was discarded."""
+    NOT_LIVE = "not_live"
+    """The call's speech is not shown to be living; nothing of it was stored, earlier calls stay."""
+    WATCHLISTED = "watchlisted"
+    """The voice is on a watchlist; what was collected was discarded. Whose it is, is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -594,6 +598,7 @@ class EnrolmentResult:
         voiceprints: of this subject now.
         voiceprint: id of the stored one, if one was stored.
         duplicate: the other subject, with DUPLICATE only.
+        reasons: why, with NOT_LIVE.
     """
 
     outcome: EnrolmentOutcome
@@ -602,6 +607,7 @@ class EnrolmentResult:
     voiceprints: int
     voiceprint: VoiceprintId | None = None
     duplicate: SubjectId | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ ENROL_CODES = {
     EnrolmentOutcome.PARTIAL: 10,
     EnrolmentOutcome.DUPLICATE: 11,
     EnrolmentOutcome.INCOHERENT: 12,
+    EnrolmentOutcome.NOT_LIVE: 13,
+    EnrolmentOutcome.WATCHLISTED: 14,
 }
 
 
@@ -74,7 +76,8 @@ def enrol(
     `voiceauth consent record`). Speech that does not suffice is kept for the next call.
 
     Exit codes: 0 enrolled, 10 partial (call again with more speech), 11 the voice is already
-    enrolled under another subject, 12 the speech does not sound like one person.
+    enrolled under another subject, 12 the speech does not sound like one person, 13 it is not shown
+    to be living, 14 the voice is on a watchlist.
     """
     sound = open_sound(audio, RawAudio(encoding, rate, channels, channel), realtime=realtime)
     opening = EnrolOptions(
@@ -109,6 +112,8 @@ def _print_enrolment(result: EnrolmentResult) -> None:
             f"Nothing stored: this voice is already enrolled as {result.duplicate}."
         ),
         EnrolmentOutcome.INCOHERENT: "Nothing stored: this does not sound like one person.",
+        EnrolmentOutcome.NOT_LIVE: f"Not stored: {reasons_text(result.reasons)}.",
+        EnrolmentOutcome.WATCHLISTED: "Nothing stored: this voice is on a watchlist.",
     }
     output().print(f"{told[result.outcome]} Ledger entry {result.record_id}.", soft_wrap=True)
 

@@ -56,11 +56,11 @@ class EnrolTalk(Talk[enrolment_pb2.EnrolResponse]):
         if not span.counted:
             return _progress(self._running.refuse(span))
         try:
-            embedding = await self._runtime.inference.embed(span.samples)
+            reading = await self._runtime.inference.read(span.samples)
         except TooShortError:
             return _progress(self._running.refuse(span))
         with engine_errors_only("weighing"):
-            return _progress(self._running.weigh(span, embedding))
+            return _progress(self._running.weigh(span, reading.embedding, reading.spoof_score))
 
     def news(self) -> Sequence[enrolment_pb2.EnrolResponse]:
         """Return the first progress, once; the others come with their segments."""

@@ -1,19 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is this voice already enrolled under another subject of the tenant?
+"""Is this voice already enrolled under another subject of the tenant, or on a watchlist?
 
 The gallery only proposes; each proposal is scored 1:1 from the vault. Because every enrolled
 subject is a chance for a false alarm, the rate that counts is that of the whole search.
 """
 
 import math
+from dataclasses import dataclass
 
 from voiceauth.ports import Transaction
 from voiceauth.scoring.combine import centroid
-from voiceauth.types import Bandwidth, Embedding, Score, Subject, SubjectId
+from voiceauth.types import Bandwidth, Embedding, GroupName, Score, Subject, SubjectId
 from voiceauth.units import Decibels, Rate, Seconds
 from voiceauth.usecases.engine import Engine
 
 PROPOSALS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSubject:
+    """Another subject with the same voice; ``watchlisted`` if it is in a group that is watched."""
+
+    subject: SubjectId
+    watchlisted: bool
 
 
 def other_subject_with_this_voice(
@@ -25,10 +34,37 @@ def other_subject_with_this_voice(
     net_seconds: Seconds,
     bandwidth: Bandwidth,
     snr_db: Decibels | None = None,
+) -> OtherSubject | None:
+    """Return the best other subject below the duplicate limit, watchlists first; else None.
+
+    A watchlist is searched by itself: the fewer people are searched, the surer the search.
+    """
+    heard = _Heard(subject, voice, net_seconds, bandwidth, snr_db)
+    watchlists = [GroupName(name) for name in engine.enrolment.watchlists]
+    for group in (*watchlists, None):
+        found = _in_group(engine, view, heard, group)
+        if found is not None:
+            return OtherSubject(found, watchlisted=group is not None)
+    return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heard:
+    """A subject's voice and the speech behind it."""
+
+    subject: Subject
+    voice: Embedding
+    net_seconds: Seconds
+    bandwidth: Bandwidth
+    snr_db: Decibels | None
+
+
+def _in_group(
+    engine: Engine, view: Transaction, heard: _Heard, group: GroupName | None
 ) -> SubjectId | None:
-    """Return the best other subject below the duplicate limit, or None."""
-    others = engine.gallery.subjects(subject.tenant, None)
-    proposals = engine.gallery.search(subject.tenant, voice, group=None, limit=PROPOSALS)
+    subject, voice = heard.subject, heard.voice
+    others = engine.gallery.subjects(subject.tenant, group)
+    proposals = engine.gallery.search(subject.tenant, voice, group=group, limit=PROPOSALS)
     for candidate, _ in proposals:
         if candidate == subject.subject:
             continue
@@ -38,10 +74,10 @@ def other_subject_with_this_voice(
         score = engine.scorer.score(
             voice,
             centroid([(one.embedding, one.net_seconds) for one in prints]),
-            net_seconds=net_seconds,
-            bandwidth=bandwidth,
+            net_seconds=heard.net_seconds,
+            bandwidth=heard.bandwidth,
             enrolled_seconds=sum(one.net_seconds for one in prints),
-            snr_db=snr_db,
+            snr_db=heard.snr_db,
         )
         rate = search_rate(score, others)
         if rate is not None and rate <= engine.enrolment.duplicate_false_match_rate:

@@ -35,6 +35,8 @@ class EnrolmentRules:
     purpose: str = "authentication"
     coherence_false_non_match_rate: Rate = 0.01
     duplicate_false_match_rate: Rate = 0.01
+    max_spoof_false_accept: Rate = 0.05
+    watchlists: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,9 +7,11 @@ The order of one call; the service drives it and runs the model between ``hear``
     force, before any audio is looked at, and fetches what earlier calls collected.
 (2) ``hear``, ``gap``, ``dtmf``, ``finish`` return spans; a span that is not counted is reported
     with its reason, a counted one is embedded and weighed.
-(3) ``weigh`` holds each span against the rest of the enrolment (the coherence gate).
-(4) ``conclude`` re-checks the consent, looks for the voice under other subjects, and stores
-    either a voiceprint or the collected segments for the next call, with the ledger entry.
+(3) ``weigh`` holds each span against the rest of the enrolment (the coherence gate), and asks
+    whether it lives.
+(4) ``conclude`` re-checks the consent and the call's liveness, looks for the voice on watchlists
+    and under other subjects, and stores either a voiceprint or the collected segments for the next
+    call, with the ledger entry.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,6 +43,7 @@ from voiceauth.units import Seconds
 from voiceauth.usecases.coherence import coherent, fits
 from voiceauth.usecases.duplicates import other_subject_with_this_voice
 from voiceauth.usecases.engine import Engine
+from voiceauth.usecases.enrolment_liveness import EnrolmentGate
 from voiceauth.usecases.listening import HearingCall, Listener
 
 
@@ -79,6 +82,7 @@ class EnrolCall(HearingCall):
         self._collected: list[EnrolmentSegment] = []
         self._earlier: _Reference | None = None
         self._incoherent_seconds: Seconds = 0.0
+        self._gate = EnrolmentGate(engine)
 
     def load(self) -> EnrolmentProgress:
         """Check that enrolment is permitted and fetch what is there. Blocking.
@@ -106,9 +110,11 @@ class EnrolCall(HearingCall):
         """Report a span that the signal room did not count."""
         return self.progress(_report(span, counted=False, reasons=span.quality.issues))
 
-    def weigh(self, span: Span, embedding: Embedding) -> EnrolmentProgress:
-        """Count one embedded span, if it sounds like the rest."""
-        reason = self._objection(span, embedding)
+    def weigh(
+        self, span: Span, embedding: Embedding, spoof_score: float | None = None
+    ) -> EnrolmentProgress:
+        """Count one embedded span, if it lives and sounds like the rest."""
+        reason = self._gate.objection(span, spoof_score) or self._objection(span, embedding)
         if reason is not None:
             if reason is Reason.INCOHERENT:
                 self._incoherent_seconds += span.net_seconds
@@ -165,6 +171,11 @@ class EnrolCall(HearingCall):
         self, transaction: Transaction, subject: Subject, segments: Sequence[EnrolmentSegment]
     ) -> EnrolmentResult:
         engine = self._engine
+        refusal = self._gate.refusal()
+        if refusal is not None:
+            earlier = segments[: len(segments) - len(self._collected)]
+            outcome = EnrolmentOutcome.NOT_LIVE
+            return self._keep(transaction, outcome, earlier, subject, reasons=(refusal,))
         if self._incoherent_seconds > sum(one.net_seconds for one in self._collected):
             return self._keep(transaction, EnrolmentOutcome.INCOHERENT, (), subject)
         net = sum(one.net_seconds for one in segments)
@@ -176,20 +187,28 @@ class EnrolCall(HearingCall):
             return self._keep(transaction, EnrolmentOutcome.INCOHERENT, (), subject)
         if kept_net < engine.enrolment.needed_seconds:
             return self._keep(transaction, EnrolmentOutcome.PARTIAL, kept, subject)
+        return self._store_unless_known(transaction, subject, kept)
+
+    def _store_unless_known(
+        self, transaction: Transaction, subject: Subject, kept: Sequence[EnrolmentSegment]
+    ) -> EnrolmentResult:
+        """Store a voiceprint, unless the voice is watched or somebody else's."""
         mean = centroid([(one.embedding, one.net_seconds) for one in kept])
-        duplicate = other_subject_with_this_voice(
-            engine,
+        found = other_subject_with_this_voice(
+            self._engine,
             transaction,
             subject,
             mean,
-            net_seconds=kept_net,
+            net_seconds=sum(one.net_seconds for one in kept),
             bandwidth=kept[0].bandwidth,
             snr_db=mean_level((one.snr_db, one.net_seconds) for one in kept),
         )
-        if duplicate is not None:
-            return self._keep(
-                transaction, EnrolmentOutcome.DUPLICATE, (), subject, duplicate=duplicate
-            )
+        if found is not None and found.watchlisted:
+            outcome = EnrolmentOutcome.WATCHLISTED
+            return self._keep(transaction, outcome, (), subject, other=found.subject)
+        if found is not None:
+            outcome = EnrolmentOutcome.DUPLICATE
+            return self._keep(transaction, outcome, (), subject, other=found.subject)
         return self._store(transaction, kept, mean)
 
     def _keep(
@@ -199,7 +218,8 @@ class EnrolCall(HearingCall):
         segments: Sequence[EnrolmentSegment],
         subject: Subject,
         *,
-        duplicate: SubjectId | None = None,
+        other: SubjectId | None = None,
+        reasons: tuple[Reason, ...] = (),
     ) -> EnrolmentResult:
         """Store the segments for the next call, or drop them, and say so in the ledger."""
         request = self._request
@@ -207,13 +227,16 @@ class EnrolCall(HearingCall):
             request.tenant, request.subject, self._engine.embedder.model, segments
         )
         net = sum(one.net_seconds for one in segments)
-        extra = {} if duplicate is None else {"duplicate": self._pseudonym(duplicate)}
+        extra: dict[str, object] = {"reasons": [reason.value for reason in reasons]}
+        if other is not None:
+            extra[outcome.value] = self._pseudonym(other)
         return EnrolmentResult(
             outcome=outcome,
             net_seconds=net,
             record_id=self._record(transaction, outcome, net, extra),
             voiceprints=subject.voiceprints,
-            duplicate=duplicate,
+            duplicate=other if outcome is EnrolmentOutcome.DUPLICATE else None,
+            reasons=reasons,
         )
 
     def _store(
@@ -263,6 +286,7 @@ class EnrolCall(HearingCall):
             "heard_seconds": round(self._listener.heard_seconds, 3),
             "model": self._engine.embedder.model,
             "calibration": self._engine.scorer.version,
+            **self._gate.body(),
             **extra,
         }
         entry = transaction.append(

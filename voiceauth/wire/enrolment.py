@@ -71,6 +71,7 @@ def result_to_wire(result: EnrolmentResult) -> enrolment_pb2.EnrolResult:
         voiceprints=result.voiceprints,
         duplicate_subject_id=result.duplicate or "",
         record_id=result.record_id,
+        reasons=reasons_to_wire(result.reasons),
     )
 
 
@@ -83,4 +84,5 @@ def result_from_wire(message: enrolment_pb2.EnrolResult) -> EnrolmentResult:
         voiceprints=message.voiceprints,
         voiceprint=VoiceprintId(message.voiceprint_id) if message.voiceprint_id else None,
         duplicate=SubjectId(message.duplicate_subject_id) if message.duplicate_subject_id else None,
+        reasons=reasons_from_wire(message.reasons),
     )

@@ -189,6 +189,7 @@ def test_an_enrolment_result_survives_the_wire(outcome: EnrolmentOutcome) -> Non
     """A result arrives as it was sent, with and without the optional names."""
     bare = EnrolmentResult(outcome, net_seconds=20.0, record_id=3, voiceprints=1)
     full = replace(bare, voiceprint=VoiceprintId("f" * 32), duplicate=SubjectId("bob"))
+    full = replace(full, reasons=(Reason.SPOOF_SUSPECTED,))
 
     assert result_from_wire(result_to_wire(bare)) == bare
     assert result_from_wire(result_to_wire(full)) == full
