@@ -16,6 +16,7 @@ from accuracy_hearing import CAMPPLUS, GE2E, OURS, OURS_INT8
 from rich.table import Table
 
 from voiceauth.errors import InputError
+from voiceauth.models.forms import MOST_ERROR_DIFFERENCE
 from voiceauth.scoring.trials import Interval
 
 Line = dict[str, Any]
@@ -144,6 +145,7 @@ def targets(lines: Sequence[Line]) -> str:
         if found is None:
             continue
         rows.append((target.words, shown, _reached(found, target.limit)))
+    rows += _int8_row(lines)
     compared = [line for line in lines if line["ahead_of_ge2e"] is not None]
     if compared:
         behind = [line["title"] for line in compared if not line["ahead_of_ge2e"]]
@@ -151,6 +153,26 @@ def targets(lines: Sequence[Line]) -> str:
         words = "not reached: " + "; ".join(behind) if behind else "reached"
         rows.append(("ahead of GE2E everywhere", shown, words))
     return _markdown(("target", "measured (90 % interval)", ""), rows)
+
+
+def _int8_row(lines: Sequence[Line]) -> list[tuple[str, str, str]]:
+    """Say how far the int8 form is from fp32 where they differ most; nothing without that form."""
+    found = [
+        (abs(_value(line, OURS_INT8) - _value(line, OURS)), line["title"])
+        for line in lines
+        if OURS_INT8 in line["figures"] and not line["group"].startswith("groups ")
+    ]
+    if not found:
+        return []
+    most, where = max(found)
+    shown = f"{100 * most:.2f} points at most, in: {where}"
+    verdict = "reached" if most <= MOST_ERROR_DIFFERENCE else "not reached"
+    words = f"int8 within {100 * MOST_ERROR_DIFFERENCE:g} points of fp32 in every condition"
+    return [(words, shown, verdict)]
+
+
+def _value(line: Line, system: str) -> float:
+    return float(line["figures"][system][ASNORM]["eer"][0])
 
 
 def _reached(found: Sequence[float | None], limit: float) -> str:
@@ -185,12 +207,21 @@ def card_block(lines: Sequence[Line], report: Mapping[str, Any]) -> str:
 def provenance(report: Mapping[str, Any]) -> str:
     """Say in a few lines where the figures come from."""
     machine = report["machine"]
-    keys = ", ".join(f"{name} `{key}`" for name, key in report["systems"].items())
+    peers = ", ".join(
+        f"{name} `{key.partition('-')[2][:12]}`"
+        for name, key in report["systems"].items()
+        if name != OURS
+    )
+    quick = (
+        "**A quick run: the main conditions with a third of the probes. Hints, not figures.** "
+        if report["quick"]
+        else ""
+    )
     return (
-        f"Model `{report['model']}`, SHA-256 `{report['model_sha256']}`. Systems: {keys}. "
-        f"{machine.get('processor', 'unknown processor')}, {machine['cores']} cores, load "
-        f"{machine['load'][0]}; Python {machine['python']}, {report['seed']} as seed, "
-        f"{report['draws']} bootstrap draws."
+        f"{quick}Measured on {report['measured'][:10]} with model `{report['model']}`, SHA-256 "
+        f"`{report['model_sha256']}`; beside it, by the hash of their weights: {peers or 'none'}. "
+        f"{machine.get('processor', 'unknown processor')}, {machine['cores']} cores; Python "
+        f"{machine['python']}; seed {report['seed']}, {report['draws']} bootstrap draws."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from accuracy_plan import CLEAN, MAIN_SET, PHONE, groups_of, make_plan
-from accuracy_report import TARGETS, targets, write_between
+from accuracy_report import TARGETS, provenance, targets, write_between
 from accuracy_speech import Pack, read_pack
 
 from voiceauth.errors import InputError
@@ -136,6 +136,41 @@ def test_targets_are_judged_by_value_and_interval() -> None:
         "not reached",
         "not reached: wideband",
     ]
+
+
+@pytest.mark.parametrize(("eer", "verdict"), [(0.0214, "reached"), (0.0217, "not reached")])
+def test_the_int8_form_is_judged_where_it_differs_most(eer: float, verdict: str) -> None:
+    """0.15 points of EER are allowed in every condition; groups of a condition do not count."""
+    lines = [_line(name, 0.02, [0.4, 0.3, 0.5], ahead=True) for name in ("wideband", "net-3s")]
+    grouped = {**_line("wideband|adults", 0.02, [1.0, 1.0, 1.0], ahead=True), "group": "groups x"}
+    for line, int8 in ((lines[0], 0.02), (lines[1], eer), (grouped, 0.5)):
+        line["figures"]["ours int8"] = {"as-norm": {"eer": [int8, int8, int8]}}
+
+    row = next(one for one in targets([*lines, grouped]).splitlines() if "int8" in one)
+
+    assert "in: net-3s" in row
+    assert row.split("|")[-2].strip() == verdict
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_quick_run_says_so_on_the_page(quick: bool) -> None:
+    """Figures of a third of the probes are never taken for those of a whole run."""
+    report = {
+        "quick": quick,
+        "measured": "2026-01-02T03:04:05+00:00",
+        "model": "tiny",
+        "model_sha256": "a" * 64,
+        "systems": {"ours": "ours-" + "a" * 64, "CAM++": "campplus-0123456789abcdef"},
+        "machine": {"cores": 2, "python": "3.11", "load": [0.1]},
+        "seed": 7,
+        "draws": 1000,
+    }
+
+    text = provenance(report)
+
+    assert ("quick run" in text) == quick
+    assert "2026-01-02" in text
+    assert "CAM++ `0123456789ab`" in text
 
 
 def test_a_block_is_replaced_between_its_markers(tmp_path: Path) -> None:
