@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from voiceauth.errors import (
@@ -132,3 +133,42 @@ class OnnxSpoof:
         if not np.isfinite(scores).all():
             raise ModelOutputError(detail="the model returned NaN or infinity")
         return scores
+
+
+class ResampledSpoof:
+    """A spoof model behind a speaker model of another rate: each span is brought to its own.
+
+    Implements ``ports.SpoofDetector``. Safe from several threads.
+
+    Args:
+        detector: the model.
+        from_hz: rate of the spans.
+    """
+
+    def __init__(self, detector: OnnxSpoof, from_hz: Hertz) -> None:
+        self._detector = detector
+        self._from_hz = from_hz
+
+    @property
+    def model(self) -> ModelHash:
+        """SHA-256 of the model file."""
+        return self._detector.model
+
+    @property
+    def least_samples(self) -> int:
+        """Fewest samples that ``score`` takes, at the spans' rate."""
+        # Rounded up: a span that is long enough here is long enough there.
+        return -(-self._detector.least_samples * self._from_hz // self._detector.rate_hz)
+
+    def score(self, waveform: Samples) -> float:
+        """Score one span; raises as ``OnnxSpoof.score``.
+
+        Args:
+            waveform: float32, shape (samples,), at the spans' rate, nominal range -1 to 1.
+        """
+        if waveform.ndim != 1 or not np.isfinite(waveform).all():
+            raise BadAudioError(detail="a span is not one finite signal")
+        if len(waveform) < self.least_samples:
+            raise TooShortError
+        brought = soxr.resample(waveform, self._from_hz, self._detector.rate_hz)
+        return self._detector.score(np.asarray(brought, dtype=np.float32))

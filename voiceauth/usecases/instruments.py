@@ -4,10 +4,11 @@
 from dataclasses import dataclass, replace
 
 from voiceauth.config import Settings
-from voiceauth.errors import ModelHashMismatchError, SettingsError
+from voiceauth.errors import ModelHashMismatchError
 from voiceauth.liveness.continuity import ContinuityCalibration, parse_continuity
 from voiceauth.liveness.synthetic import parse_calibration
 from voiceauth.models.bundle import ModelBundle, load_bundle
+from voiceauth.models.spoof import ResampledSpoof
 from voiceauth.ports import Scorer, SpeakerEmbedder
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.signal.net_speech import SpeechOptions
@@ -57,16 +58,16 @@ def spoof_layer(bundle: ModelBundle) -> SpoofLayer | None:
     Raises:
         IntegrityError: the calibration cannot be read.
         ModelHashMismatchError: it was fitted to another model.
-        SettingsError: the model hears another rate than the speaker model, whose spans it gets.
     """
     if bundle.spoof is None:
         return None
     detector, calibration = bundle.spoof.detector, parse_calibration(bundle.spoof.calibration)
     if calibration.model != detector.model:
         raise ModelHashMismatchError(detail="the spoof calibration was fitted to another model")
-    if detector.rate_hz != bundle.speaker.rate_hz:
-        raise SettingsError("The spoof model hears another rate than the speaker model.")
-    return SpoofLayer(detector, calibration)
+    if detector.rate_hz == bundle.speaker.rate_hz:
+        return SpoofLayer(detector, calibration)
+    # It gets the speaker model's spans.
+    return SpoofLayer(ResampledSpoof(detector, bundle.speaker.rate_hz), calibration)
 
 
 def speech_options(settings: Settings, rate_hz: Hertz) -> SpeechOptions:
