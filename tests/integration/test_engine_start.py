@@ -25,12 +25,14 @@ from voiceauth.errors import (
     WrongKeyError,
 )
 from voiceauth.liveness.synthetic import SyntheticCalibration, format_calibration
+from voiceauth.models.bundle import read_cohort, write_cohort
 from voiceauth.models.install import install_spoof
 from voiceauth.models.locate import default_model_directory
 from voiceauth.testing.records import made_up_consent
 from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId, Voiceprint, VoiceprintId
 from voiceauth.usecases import manage_subjects
 from voiceauth.usecases.assemble import VAULT_FILE, assemble, assembled
+from voiceauth.usecases.check_models import verify_models
 from voiceauth.usecases.engine import Engine
 
 TINY_SPOOF = Path(__file__).parents[1] / "data" / "tiny-spoof.onnx"
@@ -119,6 +121,22 @@ def test_a_changed_model_file_is_refused(tmp_path: Path, suffix: str) -> None:
 
     with pytest.raises(ModelHashMismatchError):
         assemble(settings(tmp_path / "data", models))
+
+
+def test_tables_of_another_cohort_are_refused(tmp_path: Path) -> None:
+    """A cohort that the manifest names and the tables do not know starts no engine."""
+    models = copied_models(tmp_path / "models")
+    manifest = json.loads((models / "manifest.json").read_text())
+    cohort = manifest["models"][0]["cohort"]
+    rows = read_cohort((models / cohort["file"]).read_bytes(), manifest["models"][0]["dimension"])
+    write_cohort(models / cohort["file"], rows[:-1])
+    cohort["sha256"] = hashlib.sha256((models / cohort["file"]).read_bytes()).hexdigest()
+    (models / "manifest.json").write_text(json.dumps(manifest))
+
+    with pytest.raises(ModelHashMismatchError, match="another cohort"):
+        assemble(settings(tmp_path / "data", models))
+    with pytest.raises(ModelHashMismatchError, match="another cohort"):
+        verify_models(settings(tmp_path / "data", models))
 
 
 def test_a_missing_model_file_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,16 @@ import typer
 from typer.core import TyperGroup
 
 from voiceauth import __version__
-from voiceauth.cli import analysis, calls, custody, evidence, people, serving
+from voiceauth.cli import (
+    adapting,
+    analysis,
+    calls,
+    custody,
+    evidence,
+    installing,
+    people,
+    serving,
+)
 from voiceauth.cli.demo import demo
 from voiceauth.cli.options import Json, Session, settings_of
 from voiceauth.cli.reference import masked, reference
@@ -77,6 +86,9 @@ app.command(epilog="Example: voiceauth evaluate trials.csv --root recordings --d
     analysis.evaluate
 )
 app.command(epilog="Example: voiceauth explain call-1 --tenant bank")(evidence.explain)
+app.command(epilog="Example: voiceauth calibrate trials.csv --root recordings --to my-models")(
+    adapting.calibrate
+)
 app.add_typer(people.subjects, name="subjects", epilog="Example: voiceauth subjects create 4711")
 app.add_typer(
     people.consent,
@@ -86,6 +98,19 @@ app.add_typer(
 app.add_typer(custody.keys, name="keys", epilog="Example: voiceauth keys init")
 app.add_typer(evidence.ledger, name="ledger", epilog="Example: voiceauth ledger verify")
 app.add_typer(custody.models, name="models", epilog="Example: voiceauth models list")
+
+custody.models.command(
+    epilog="Example: voiceauth models cohort callers.csv --to my-models --where split=own"
+)(adapting.cohort)
+custody.models.command(
+    epilog="Example: voiceauth models install my-model --to my-models --recordings people.csv "
+    "--where split=dev --licence Apache-2.0"
+)(installing.install)
+custody.models.command(
+    epilog="Example: voiceauth models import-speechbrain speechbrain/spkrec-ecapa-voxceleb "
+    "--to my-models --recordings people.csv --where split=dev --cohort-where split=train "
+    "--licence Apache-2.0"
+)(installing.import_speechbrain)
 
 config_app = typer.Typer(help="Show and document the settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config", epilog="Example: voiceauth config show --json")

@@ -15,7 +15,7 @@ from voiceauth.usecases.check_models import list_models, verify_models
 from voiceauth.usecases.keep_keys import init_keys, list_keys, rotate_keys
 
 keys = typer.Typer(help="Make, rotate and list the key-encryption keys.", no_args_is_help=True)
-models = typer.Typer(help="List and verify the models.", no_args_is_help=True)
+models = typer.Typer(help="List, verify, adapt and import models.", no_args_is_help=True)
 
 
 @keys.command(epilog="Example: voiceauth keys init --data-dir /var/lib/voiceauth")

@@ -1,25 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""Calibrate a model on labelled recordings, and install it with its tables.
+"""First tables of a model: calls are made of labelled recordings, over simulated lines.
 
-    python -m voiceauth.evaluation.calibrate --data CORPUS --models models \
-        --name voiceauth-ecapa256-8k --licence Apache-2.0
-
-The folder ``models`` must hold ``NAME.onnx``, ``NAME-cohort.npz`` and ``NAME.md``. The command
-writes ``NAME-calibration.json`` beside them and enters everything, with hashes, in
-``manifest.json``.
-
-An operator calibrates on recordings of the own lines with ``--manifest`` and ``--where``: real
-lines and people beat any simulation.
+An operator with recordings of real lines refits these tables with ``refitting``: real lines and
+people beat any simulation.
 """
 
-import argparse
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from voiceauth.errors import EngineError, InputError, SettingsError
+from voiceauth.errors import InputError, SettingsError
 from voiceauth.evaluation.fitting import GRID, fit_table
 from voiceauth.evaluation.sessions import (
     Selection,
@@ -29,7 +20,6 @@ from voiceauth.evaluation.sessions import (
     record_sessions,
 )
 from voiceauth.models.bundle import read_cohort
-from voiceauth.models.install import install
 from voiceauth.models.speaker import OnnxSpeaker
 from voiceauth.scoring.calibration import Calibration, Normalisation, Table
 from voiceauth.scoring.fit import FitChoices
@@ -81,7 +71,8 @@ def calibrate(
     Raises:
         InputError: the recordings do not suffice.
         BadAudioError: a recording cannot be read.
-        SettingsError, IntegrityError: the model or its cohort cannot be used.
+        SettingsError, IntegrityError: the model or its cohort cannot be used, or they do not
+            belong together.
     """
     choices = choices or CalibrationChoices()
     people = labelled_recordings(manifest, choices.selection)
@@ -98,7 +89,7 @@ def fit_calibration(
 ) -> Calibration:
     """Fit the tables from calls that were already heard. Raises as ``calibrate``."""
     speaker = OnnxSpeaker.of_file(model)
-    rows = read_cohort(_content(cohort), speaker.dimension)
+    rows = read_cohort(_content(cohort), speaker.dimension, speaker.model)
     used = Normalisation(choices.top, cohort_sha256(rows)) if choices.top else Normalisation()
     norm = normaliser(used, rows)
     tables = []
@@ -111,12 +102,13 @@ def fit_calibration(
     if not tables:
         raise InputError("The recordings hold too little speech to calibrate with.")
     people = len({one.person for one in sessions})
-    where = ", ".join(f"{name} {value}" for name, value in choices.selection.values.items())
+    chosen = [f"{name} {value}" for name, value in choices.selection.values.items()]
+    where = f" ({', '.join(chosen)})" if chosen else ""
     calibration = Calibration(
         version="unnamed",
         model=speaker.model,
         normalisation=used,
-        data=f"{people} people ({where}), {len(sessions)} calls, telephone lines simulated, "
+        data=f"{people} people{where}, {len(sessions)} calls, telephone lines simulated, "
         f"seed {choices.sessions.seed}",
         data_sha256=_digest(sessions),
         speakers=people,
@@ -124,9 +116,14 @@ def fit_calibration(
         grid=GRID,
         tables=tuple(tables),
     )
-    # Named after its content: two tables of one version never differ.
-    digest = hashlib.sha256(dumps(calibration).encode()).hexdigest()
-    return replace(calibration, version=f"{speaker.model[:8]}-{digest[:_VERSION_DIGITS]}")
+    return named(calibration)
+
+
+def named(calibration: Calibration) -> Calibration:
+    """Name tables after their content: two of one version never differ."""
+    unnamed = replace(calibration, version="unnamed")
+    digest = hashlib.sha256(dumps(unnamed).encode()).hexdigest()
+    return replace(unnamed, version=f"{calibration.model[:8]}-{digest[:_VERSION_DIGITS]}")
 
 
 def summary(calibration: Calibration) -> str:
@@ -153,7 +150,10 @@ def described(table: Table) -> str:
     if worth is None:
         return text
     text += f"; Cllr {worth.cllr:.3f} bit, least {worth.min_cllr:.3f}, on people not fitted on"
-    return text if worth.before is None else f"{text}, {worth.before:.3f} before"
+    if worth.before is None:
+        return text
+    text += f"; before {worth.before:.3f}"
+    return text if worth.least_before is None else f"{text}, least {worth.least_before:.3f}"
 
 
 def _digest(sessions: Sequence[Session]) -> str:
@@ -167,68 +167,8 @@ def _digest(sessions: Sequence[Session]) -> str:
     return digest.hexdigest()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Calibrate and install from the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        calibration = _calibrate_and_install(options)
-    except EngineError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is a command
-        return 1
-    print(summary(calibration))  # noqa: T201 - this is a command
-    return 0
-
-
-def _calibrate_and_install(options: argparse.Namespace) -> Calibration:
-    directory: Path = options.models
-    model, cohort = directory / f"{options.name}.onnx", directory / f"{options.name}-cohort.npz"
-    choices = CalibrationChoices(
-        top=options.top, sessions=SessionChoices(seed=options.seed, workers=options.workers)
-    )
-    if options.where is not None:
-        choices = replace(choices, selection=Selection(_pairs(options.where)))
-
-    def told(done: int, total: int) -> None:
-        print(f"\r{done} of {total} people", end="", file=sys.stderr)  # noqa: T201
-
-    manifest: Path = options.manifest or options.data / "manifest.csv"
-    calibration = calibrate(manifest, model, cohort, choices, told)
-    tables = directory / f"{options.name}-calibration.json"
-    tables.write_text(dumps(calibration), encoding="utf-8")
-    install(directory, options.name, licence=options.licence)
-    return calibration
-
-
-def _pairs(text: str) -> dict[str, str]:
-    """Parse ``column=value,column=value``."""
-    parts = [part.partition("=") for part in text.split(",") if part]
-    if not all(equals for _, equals, _ in parts):
-        raise SettingsError("--where takes column=value,column=value")
-    return {name.strip(): value.strip() for name, _, value in parts}
-
-
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise SettingsError(f"Cannot read {path}: {error.strerror}.") from error
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m voiceauth.evaluation.calibrate")
-    parser.add_argument("--data", type=Path, default=Path(), help="folder with manifest.csv")
-    parser.add_argument("--manifest", type=Path, help="another CSV of labelled recordings")
-    parser.add_argument("--where", help="rows to use, column=value,column=value")
-    parser.add_argument("--models", type=Path, required=True, help="folder of the model")
-    parser.add_argument("--name", required=True, help="of the model; NAME.onnx and so on")
-    parser.add_argument("--licence", default="Apache-2.0", help="SPDX expression of the model")
-    parser.add_argument(
-        "--top", type=int, default=DEFAULT_TOP, help="cohort members of the AS-norm; 0: none"
-    )
-    parser.add_argument("--seed", type=int, default=20_26)
-    parser.add_argument("--workers", type=int, default=2, help="processes")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

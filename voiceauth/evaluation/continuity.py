@@ -26,7 +26,7 @@ from voiceauth.evaluation.handovers import (
     Stretch,
     WatchedCall,
 )
-from voiceauth.evaluation.sessions import Selection, labelled_recordings
+from voiceauth.evaluation.sessions import DEVELOPMENT, labelled_recordings
 from voiceauth.liveness.continuity import (
     ChangeDetector,
     ChangeLine,
@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _fit_and_install(manifest: Path, models: Path, name: str | None) -> ContinuityCalibration:
     bundle = load_bundle(models, name)
     scorer = CalibratedScorer(bundle.calibration, bundle.cohort, bundle.speaker.model)
-    people = labelled_recordings(manifest, Selection())
+    people = labelled_recordings(manifest, DEVELOPMENT)
     calls = CallMaker(people, bundle.speaker, scorer, CallChoices()).calls()
     calibration = fit_continuity(calls, bundle.speaker.model)
     entry = read_manifest(models).entry(name)

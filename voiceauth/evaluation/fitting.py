@@ -55,6 +55,28 @@ def fit_table(
     groups = usable(compared_calls(sessions, bandwidth, norm))
     if not groups:
         raise InputError(f"There are too few {bandwidth.value} calls to calibrate with.")
+    return table_of(groups, bandwidth, CONDITIONS[bandwidth], choices)
+
+
+def table_of(
+    groups: Sequence[Compared],
+    bandwidth: Bandwidth,
+    conditions: str,
+    choices: FitChoices,
+    grid: NDArray[np.float64] = GRID,
+) -> Table:
+    """Fit a table from compared voices, one group per length of probe, by rising length.
+
+    Args:
+        groups: at least one.
+        bandwidth: of the probes.
+        conditions: what the trials were, for people.
+        choices: of the fit.
+        grid: rising ratios at which the rates are stated, shape (grid,).
+
+    Raises:
+        InputError: the trials do not support a table.
+    """
     support = support_of(groups)
     few = thinned(groups)
     fit = line_fit(support, choices)
@@ -63,18 +85,18 @@ def fit_table(
             bandwidth=bandwidth,
             support=support,
             line=fitted_line(few, support, choices),
-            nodes=nodes_of(groups, fit(few), choices),
-            conditions=CONDITIONS[bandwidth],
+            nodes=nodes_of(groups, fit(few), choices, grid),
+            conditions=conditions,
             worth=worth_of(few, fit),
         )
     except SettingsError as error:
         raise InputError(f"The {bandwidth.value} calls cannot be calibrated with.") from error
 
 
-def usable(groups: Sequence[Compared]) -> list[Compared]:
+def usable(groups: Sequence[Compared], least_targets: int = _LEAST_TARGETS) -> list[Compared]:
     """Drop lengths of probe with few trials, and such as are hardly longer than the one before."""
     kept: list[Compared] = []
-    many = [one for one in groups if int(one.trials.target.sum()) >= _LEAST_TARGETS]
+    many = [one for one in groups if int(one.trials.target.sum()) >= least_targets]
     lengths = [_length(one) for one in many]
     for one, length, before in zip(many, lengths, [0.0, *lengths], strict=False):
         longest = _length(kept[-1]) if kept else 0.0
@@ -133,7 +155,10 @@ def line_fit(
 
 
 def nodes_of(
-    groups: Sequence[Compared], ratios: Callable[[Compared], Ratios], choices: FitChoices
+    groups: Sequence[Compared],
+    ratios: Callable[[Compared], Ratios],
+    choices: FitChoices,
+    grid: NDArray[np.float64] = GRID,
 ) -> tuple[Node, ...]:
     """Fit the rates at each length of probe.
 
@@ -141,12 +166,13 @@ def nodes_of(
         groups: compared voices per length of probe.
         ratios: turns them into ratios.
         choices: of the fit.
+        grid: rising ratios at which the rates are stated, shape (grid,).
     """
     nodes = []
     for one in groups:
         found = ratios(one)
         trials = Trials(found, one.trials.target, one.trials.enrolled, one.trials.probed)
-        nodes.append(fit_node(trials, _length(one), GRID, choices, one.conditions))
+        nodes.append(fit_node(trials, _length(one), grid, choices, one.conditions))
     return tuple(nodes)
 
 

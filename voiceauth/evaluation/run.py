@@ -87,7 +87,7 @@ def evaluate(
     """
     choices = choices or EvaluationChoices()
     trials = listing.trials
-    enrolled, tested = _hear_all(listing, embedder, choices, progress)
+    enrolled, tested = hear_all(listing, embedder, choices, progress)
     speaker = speakers_of(trials)
     numbers = {name: place for place, name in enumerate(_people(trials, speaker))}
     heard = [bool(enrolled[t.enrol_id].pieces and tested[t.test_path].pieces) for t in trials]
@@ -124,13 +124,27 @@ def _people(trials: tuple[Trial, ...], speaker: Mapping[str, str]) -> list[str]:
     return sorted({trial.enrol_id for trial in trials} | set(speaker.values()))
 
 
-def _hear_all(
+def hear_all(
     listing: TrialList,
     embedder: SpeakerEmbedder,
     choices: EvaluationChoices,
     progress: Progress | None,
 ) -> tuple[dict[str, Voice], dict[str, Voice]]:
-    """Hear each enrolment's recordings and each test recording; by enrolment id and by path."""
+    """Hear each enrolment's recordings and each test recording, every recording once.
+
+    Args:
+        listing: the trials.
+        embedder: the speaker model.
+        choices: how recordings are heard.
+        progress: called after each recording.
+
+    Returns:
+        Voices by enrolment id, and by test path; without pieces where there is too little speech.
+
+    Raises:
+        BadAudioError: a recording cannot be read; the message names it.
+        ModelOutputError: the model failed.
+    """
     enrolments = {trial.enrol_id: trial.enrol_paths for trial in listing.trials}
     tests = dict.fromkeys(trial.test_path for trial in listing.trials)
     total = sum(len(paths) for paths in enrolments.values()) + len(tests)

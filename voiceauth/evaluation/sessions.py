@@ -34,6 +34,7 @@ from voiceauth.units import Decibels, Hertz
 
 LEAST_PEOPLE = 10
 LEAST_RECORDINGS = 4
+_TEST_SPLIT = "test"
 _HALVES = 2
 _MICROPHONE_LEVEL_DB = (-34.0, -18.0)
 _MICROPHONE_SNR_DB = (0.0, 40.0)
@@ -99,33 +100,43 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows of a manifest are used: every named column must have the given value."""
+    """Which rows of a list are used: every named column must have the given value."""
 
-    values: Mapping[str, str] = field(
-        default_factory=lambda: {"kind": "speech", "set": "speechocean762", "split": "dev"}
-    )
+    values: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse the test split: figures on it would no longer be figures."""
-        if self.values.get("split") == "test":
+        if self.values.get("split") == _TEST_SPLIT:
             raise SettingsError("The test split is for tests; calibrate on another one.")
 
 
-def labelled_recordings(manifest: Path, selection: Selection) -> dict[str, tuple[Path, ...]]:
+DEVELOPMENT = Selection({"kind": "speech", "set": "speechocean762", "split": "dev"})
+"""The people of the speech pack that everything shipped is calibrated on."""
+
+
+def labelled_recordings(
+    manifest: Path,
+    selection: Selection,
+    *,
+    people: int = LEAST_PEOPLE,
+    recordings: int = LEAST_RECORDINGS,
+) -> dict[str, tuple[Path, ...]]:
     """Read which recordings are whose.
 
     Args:
         manifest: CSV file with the columns ``path`` (relative to its folder) and ``speaker``, and
             those of the selection.
-        selection: rows to use.
+        selection: rows to use; those of a split named test never are.
+        people: that are needed.
+        recordings: of each; people with fewer are left out.
 
     Returns:
-        Person to recordings, both sorted; people with too few recordings are left out.
+        Person to recordings, both sorted.
 
     Raises:
-        InputError: not readable, a missing column, or fewer than 10 people with 4 recordings.
+        InputError: not readable, a missing column, or too few people with enough recordings.
     """
-    people: dict[str, list[Path]] = {}
+    found: dict[str, list[Path]] = {}
     try:
         with manifest.open(encoding="utf-8", newline="") as handle:
             reader = csv.DictReader(handle)
@@ -134,19 +145,20 @@ def labelled_recordings(manifest: Path, selection: Selection) -> dict[str, tuple
                 raise InputError(f"{manifest.name} lacks the column {min(missing)}.")
             for row in reader:
                 wanted = all(row[name] == value for name, value in selection.values.items())
-                if wanted and row["speaker"]:
-                    people.setdefault(row["speaker"], []).append(manifest.parent / row["path"])
+                # Figures on people of the test split would no longer be figures.
+                if wanted and row["speaker"] and row.get("split") != _TEST_SPLIT:
+                    found.setdefault(row["speaker"], []).append(manifest.parent / row["path"])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"Cannot read the manifest {manifest}.", detail=str(error)) from error
     usable = {
         name: tuple(sorted(paths))
-        for name, paths in sorted(people.items())
-        if len(paths) >= LEAST_RECORDINGS
+        for name, paths in sorted(found.items())
+        if len(paths) >= recordings
     }
-    if len(usable) < LEAST_PEOPLE:
+    if len(usable) < people:
         raise InputError(
-            f"Calibration needs {LEAST_PEOPLE} people with {LEAST_RECORDINGS} recordings each; "
-            f"{manifest.name} has {len(usable)}."
+            f"{people} people with {recordings} recording(s) each are needed; {manifest.name} has "
+            f"{len(usable)}."
         )
     return usable
 

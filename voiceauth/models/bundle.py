@@ -10,16 +10,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceauth.errors import IntegrityError
+from voiceauth.errors import IntegrityError, ModelHashMismatchError
 from voiceauth.models.locate import default_model_directory
 from voiceauth.models.manifest import Manifest, ModelEntry, SpoofEntry, read_manifest, read_verified
 from voiceauth.models.session import SessionChoices
 from voiceauth.models.speaker import OnnxSpeaker, Precision
 from voiceauth.models.spoof import OnnxSpoof
-from voiceauth.types import ModelCard
+from voiceauth.types import ModelCard, ModelHash
 
 COHORT_ARRAY = "embeddings"
 """Name of the array inside a cohort file."""
+MODEL_ARRAY = "model"
+"""Name of a second array, of one text: the hash of the model whose embeddings these are."""
 _UNIT_TOLERANCE = 1e-3
 
 
@@ -91,7 +93,7 @@ def load_bundle(
     return ModelBundle(
         speaker=speaker,
         calibration=_text(tables),
-        cohort=read_cohort(cohort, entry.dimension),
+        cohort=read_cohort(cohort, entry.dimension, entry.sha256),
         cards=(_card(entry, precision), *_spoof_cards(manifest, wanted=synthetic)),
         spoof=_spoof(manifest, device) if synthetic else None,
         continuity=_continuity(manifest, entry),
@@ -130,22 +132,30 @@ def spoof_card(entry: SpoofEntry) -> ModelCard:
     )
 
 
-def read_cohort(content: bytes, dimension: int) -> NDArray[np.float32]:
+def read_cohort(
+    content: bytes, dimension: int, model: ModelHash | None = None, *, stated: bool = False
+) -> NDArray[np.float32]:
     """Parse a cohort file.
 
     Args:
-        content: of an ``.npz`` file with one array ``embeddings``.
+        content: of an ``.npz`` file with the array ``embeddings`` and, in files of operators, the
+            hash of the model that made them.
         dimension: expected length of a row.
+        model: whose embeddings they must be, if the file says; None leaves it unchecked.
+        stated: refuse a file that does not say. Models of one dimension are common, and their
+            embeddings have nothing to do with each other.
 
     Returns:
         float32, shape (people, dimension), unit rows, at least two of them.
 
     Raises:
         IntegrityError: anything else is in it.
+        ModelHashMismatchError: another model made it.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             rows = np.asarray(arrays[COHORT_ARRAY])
+            made_with = str(arrays[MODEL_ARRAY]) if MODEL_ARRAY in arrays else None
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise IntegrityError("The cohort file cannot be read.", detail=str(error)) from error
     if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[1] != dimension:  # noqa: PLR2004
@@ -153,18 +163,35 @@ def read_cohort(content: bytes, dimension: int) -> NDArray[np.float32]:
     norms = np.linalg.norm(rows, axis=1)
     if len(rows) < 2 or not (np.abs(norms - 1.0) <= _UNIT_TOLERANCE).all():  # noqa: PLR2004
         raise IntegrityError(detail="the cohort is empty or not of unit embeddings")
+    if stated and made_with is None:
+        raise IntegrityError("The cohort file does not say which model made it.")
+    if model is not None and made_with not in {None, model}:
+        raise ModelHashMismatchError(detail=f"the cohort was made with model {made_with:.64}")
     return rows
 
 
-def write_cohort(path: Path, embeddings: NDArray[np.float32]) -> None:
+def write_cohort(
+    path: Path, embeddings: NDArray[np.float32], model: ModelHash | None = None
+) -> None:
     """Write a cohort file.
 
     Args:
         path: file to write.
         embeddings: unit rows, float32, shape (people, dimension).
+        model: hash of the model that made them, to stand in the file.
     """
-    with path.open("wb") as handle:
-        np.savez(handle, embeddings=np.asarray(embeddings, dtype=np.float32))
+    path.write_bytes(cohort_file(embeddings, model))
+
+
+def cohort_file(embeddings: NDArray[np.float32], model: ModelHash | None = None) -> bytes:
+    """Return the content that ``write_cohort`` writes."""
+    rows = np.asarray(embeddings, dtype=np.float32)
+    buffer = io.BytesIO()
+    if model is None:
+        np.savez(buffer, embeddings=rows)
+    else:
+        np.savez(buffer, embeddings=rows, model=np.array(str(model)))
+    return buffer.getvalue()
 
 
 def _text(content: bytes) -> str:

@@ -75,12 +75,15 @@ class Worth:
     Attributes:
         cllr: in bits, cross-validated over people; every length of probe weighs alike.
         min_cllr: what the best monotone calibration of the same ratios would cost.
-        before: Cllr of the table that this one was refitted from; None for a first fit.
+        before: Cllr of the table that this one was refitted from, on the same trials; None for a
+            first fit.
+        least_before: minimum Cllr of that table's ratios.
     """
 
     cllr: float
     min_cllr: float
     before: float | None = None
+    least_before: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,13 +213,14 @@ class Calibration:
         """Read a curve at a ratio, on the side of the grid that overstates the rate.
 
         A false-match rate is read at the next lower grid ratio, a false-non-match rate at the next
-        higher one: both bounds hold without assuming anything between grid points.
+        higher one: both bounds hold without assuming anything between grid points. A hair beside
+        a grid ratio is that ratio, so that rounding, which differs between processors, moves none.
         """
         last = len(self.grid) - 1
         if from_below:
-            place = int(np.searchsorted(self.grid, llr, side="right")) - 1
+            place = int(np.searchsorted(self.grid, llr + _HAIR, side="right")) - 1
         else:
-            place = int(np.searchsorted(self.grid, llr, side="left"))
+            place = int(np.searchsorted(self.grid, llr - _HAIR, side="left"))
         # Beyond the upper end of the grid nothing was seen: the rate there is the curve's bound, 1.
         if place < 0 or (place > last and not from_below):
             return 1.0

@@ -122,11 +122,13 @@ def _range(content: object) -> Range:
 
 
 def _worth(content: Mapping[str, Any]) -> Worth:
-    before = content["before"]
+    # Files of the first releases of this format do not have the last one.
+    before, least = content["before"], content.get("least_before")
     return Worth(
         cllr=_number(content["cllr"]),
         min_cllr=_number(content["min_cllr"]),
         before=None if before is None else _number(before),
+        least_before=None if least is None else _number(least),
     )
 
 

@@ -14,7 +14,7 @@ from voiceauth.errors import SettingsError
 from voiceauth.scoring.calibration import Worth
 from voiceauth.scoring.fit import balanced
 from voiceauth.scoring.metrics import cllr, min_cllr
-from voiceauth.scoring.trials import Compared
+from voiceauth.scoring.trials import Compared, Trials
 
 Ratios = NDArray[np.float64]
 Fit = Callable[[Compared], Callable[[Compared], Ratios]]
@@ -62,17 +62,24 @@ def costs(compared: Compared, ratios: Ratios) -> tuple[float, float]:
     return cllr(*sides), min_cllr(*sides)
 
 
-def worth_of(compared: Compared, fit: Fit, before: Fit | None = None) -> Worth:
-    """Measure a way of calibrating, and another one on the same folds.
+def worth_of(compared: Compared, fit: Fit, earlier: tuple[Compared, Ratios] | None = None) -> Worth:
+    """Measure a way of calibrating, and ratios that were fitted on other people altogether.
 
     Args:
         compared: raw scores of at least ten people.
         fit: the way of calibrating.
-        before: what it replaces; None if it replaces nothing.
+        earlier: the same trials in the same order, perhaps with other raw scores, and the ratios
+            that the tables before gave them, shape (trials,); None if there were none.
 
     Raises:
         SettingsError: too few people or trials.
     """
     after, least = costs(*cross_validated(compared, fit))
-    earlier = None if before is None else costs(*cross_validated(compared, before))[0]
-    return Worth(round(after, 6), round(least, 6), None if earlier is None else round(earlier, 6))
+    if earlier is None:
+        return Worth(round(after, 6), round(least, 6))
+    trials, ratios = earlier
+    stated = Trials(ratios, trials.trials.target, trials.trials.enrolled, trials.trials.probed)
+    # The same folds choose the same trials; nothing is fitted on the others.
+    known = Compared(stated, trials.conditions, trials.group)
+    before = costs(*cross_validated(known, lambda _: lambda other: other.trials.scores))
+    return Worth(round(after, 6), round(least, 6), *(round(cost, 6) for cost in before))

@@ -7,6 +7,7 @@ from voiceauth.config import Settings
 from voiceauth.models.bundle import load_bundle, spoof_card
 from voiceauth.models.locate import default_model_directory
 from voiceauth.models.manifest import Manifest, read_manifest
+from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.types import ModelCard
 from voiceauth.usecases.instruments import continuity_of, spoof_layer
 
@@ -49,15 +50,17 @@ def verify_models(settings: Settings) -> tuple[str, ...]:
     """Load every model with what belongs to it; return their names.
 
     Raises:
-        ModelHashMismatchError: a file differs from the manifest.
+        ModelHashMismatchError: a file differs from the manifest, or the calibration was made with
+            another model or another cohort.
         IntegrityError: a file has the stated hash and is unusable all the same.
-        SettingsError: there is no usable manifest.
+        SettingsError: there is no usable manifest, or tables that are none.
     """
     manifest = _manifest(settings)
     for one in manifest.models:
         bundle = load_bundle(manifest.directory, one.name, device=settings.models.device)
         spoof_layer(bundle)
         continuity_of(bundle, settings)
+        CalibratedScorer(bundle.calibration, bundle.cohort, bundle.speaker.model)
         if one.int8 is not None:
             load_bundle(manifest.directory, one.name, precision="int8")
     spoof = () if manifest.spoof is None else (manifest.spoof.name,)

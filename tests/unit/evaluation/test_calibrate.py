@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import json
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -8,8 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from voiceauth.errors import EngineError, InputError, SettingsError
-from voiceauth.evaluation import calibrate as command
+from voiceauth.errors import (
+    EngineError,
+    InputError,
+    ModelHashMismatchError,
+    SettingsError,
+)
 from voiceauth.evaluation.calibrate import CalibrationChoices, fit_calibration
 from voiceauth.evaluation.comparing import compared_calls
 from voiceauth.evaluation.fitting import fit_table
@@ -23,13 +26,13 @@ from voiceauth.evaluation.sessions import (
     record_sessions,
     sessions_of,
 )
-from voiceauth.models.bundle import load_bundle, write_cohort
+from voiceauth.models.bundle import write_cohort
 from voiceauth.models.speaker import OnnxSpeaker
 from voiceauth.scoring.cosine import unit
 from voiceauth.scoring.fit import FitChoices
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.scoring.tables import dumps
-from voiceauth.types import Bandwidth
+from voiceauth.types import Bandwidth, ModelHash
 
 DATA = Path(__file__).parents[2] / "data"
 PEOPLE, DIMENSION = 12, 4
@@ -167,6 +170,20 @@ def test_a_fitted_calibration_scores_with_its_model_and_cohort(directory: Path, 
     assert good.llr > 0.0 > bad.llr
 
 
+def test_a_cohort_that_says_it_is_another_models_is_refused(directory: Path) -> None:
+    """Embeddings of another model are no cohort, however well their dimension fits."""
+    rows = unit(np.random.default_rng(3).standard_normal((30, DIMENSION)))
+    write_cohort(directory / "tiny-cohort.npz", rows, ModelHash("f" * 64))
+
+    with pytest.raises(ModelHashMismatchError):
+        fit_calibration(
+            SESSIONS,
+            directory / "tiny.onnx",
+            directory / "tiny-cohort.npz",
+            CalibrationChoices(top=10, fit=QUICK),
+        )
+
+
 def test_the_same_calls_give_the_same_version(directory: Path) -> None:
     """A version names its content: repeated it is equal, with other calls it is not."""
     files = directory / "tiny.onnx", directory / "tiny-cohort.npz"
@@ -180,34 +197,21 @@ def test_the_same_calls_give_the_same_version(directory: Path) -> None:
     assert versions[0] == versions[1] != versions[2]
 
 
-def test_the_command_installs_what_the_engine_loads(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """After one command the directory is a complete bundle, and running it again replaces it."""
-    monkeypatch.setattr(command, "labelled_recordings", lambda *_: {"someone": ()})
-    monkeypatch.setattr(command, "record_sessions", lambda *_: [SESSIONS])
-
-    for _ in range(2):
-        assert command.main(["--models", str(directory), "--name", "tiny", "--top", "10"]) == 0
-
-    bundle = load_bundle(directory)
-    assert bundle.cards[0].name == "tiny"
-    assert CalibratedScorer(bundle.calibration, bundle.cohort).version in capsys.readouterr().out
-    assert len(json.loads((directory / "manifest.json").read_text())["models"]) == 1
-
-
-def test_the_command_reports_an_error_in_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A missing model ends with status 1 and no traceback."""
-    assert command.main(["--models", str(tmp_path), "--name", "absent"]) == 1
-    assert "error:" in capsys.readouterr().err
-
-
 def test_the_test_split_is_refused() -> None:
     """Calibrating on test people would make every figure on them worthless."""
     with pytest.raises(SettingsError, match="test"):
         Selection({"split": "test"})
+
+
+def test_people_of_the_test_split_are_left_out_unasked(tmp_path: Path) -> None:
+    """A list with a column ``split`` is read without its test people, whatever was selected."""
+    path = tmp_path / "manifest.csv"
+    rows = [f"{p}-{r}.wav,s{p},{'test' if p < 3 else 'dev'}" for p in range(13) for r in range(4)]
+    path.write_text("\n".join(["path,speaker,split", *rows]) + "\n")
+
+    people = labelled_recordings(path, Selection())
+
+    assert sorted(people) == sorted(f"s{p}" for p in range(3, 13))
 
 
 def _manifest(folder: Path, people: int, recordings: int, header: str = "path,speaker") -> Path:
@@ -285,25 +289,6 @@ def test_workers_give_what_one_process_gives(tmp_path: Path) -> None:
     assert all(len(some) >= 2 for some in alone)
     for one, other in zip(chain(*alone), chain(*shared), strict=True):
         np.testing.assert_allclose(one.voice.mean(), other.voice.mean(), atol=1e-6)
-
-
-def test_rows_are_chosen_on_the_command_line(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """``--where`` replaces the default selection; anything but column=value is refused."""
-    chosen: list[Selection] = []
-
-    def people(_: Path, selection: Selection) -> dict[str, tuple[Path, ...]]:
-        chosen.append(selection)
-        return {"someone": ()}
-
-    monkeypatch.setattr(command, "labelled_recordings", people)
-    monkeypatch.setattr(command, "record_sessions", lambda *_: [SESSIONS])
-    arguments = ["--models", str(directory), "--name", "tiny", "--top", "10", "--where"]
-
-    assert command.main([*arguments, "set=ours, split=own"]) == 0
-    assert command.main([*arguments, "nonsense"]) == 1
-    assert [one.values for one in chosen] == [{"set": "ours", "split": "own"}]
 
 
 def test_calls_without_speech_cannot_calibrate(directory: Path) -> None:

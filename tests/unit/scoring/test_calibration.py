@@ -93,6 +93,16 @@ def test_between_nodes_the_line_follows_the_seconds_and_the_worse_rate_holds() -
     assert score.false_non_match_rate == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize("hair", [-1e-13, 0.0, 1e-13])
+def test_rounding_moves_no_rate(hair: float) -> None:
+    """A ratio that rounding put beside a grid ratio reads the rates of that ratio."""
+    match = CALIBRATION.rate(SHORT.false_match, 2.0 + hair)
+    missed = CALIBRATION.rate(SHORT.false_non_match, 2.0 + hair, from_below=False)
+
+    assert match == pytest.approx(0.02)
+    assert missed == pytest.approx(0.4)
+
+
 def test_noise_moves_the_ratio() -> None:
     """10 dB more are worth what the line says, and more than was ever seen is not."""
     assert scored(0.5, 2.0, snr_db=10.0).llr == pytest.approx(0.0)
@@ -220,6 +230,17 @@ def test_tables_survive_their_file() -> None:
     assert (again.version, again.model, again.data) == ("test-1", "a" * 64, "made by hand")
     assert again.tables[0].support == SUPPORT
     assert again.tables[0].worth == Worth(0.3, 0.28)
+
+
+def test_the_worth_before_a_refit_is_kept() -> None:
+    """What the tables before cost is written and read; files that lack one of the two are read."""
+    worth = Worth(0.3, 0.28, 0.4, 0.29)
+    refitted = replace(CALIBRATION, tables=(replace(TABLE, worth=worth),))
+    content = json.loads(dumps(refitted))
+
+    assert loads(json.dumps(content)).tables[0].worth == worth
+    del content["tables"][0]["worth"]["least_before"]
+    assert loads(json.dumps(content)).tables[0].worth == Worth(0.3, 0.28, 0.4)
 
 
 def test_a_file_never_states_a_smaller_rate_than_was_found() -> None:

@@ -137,11 +137,13 @@ def test_cross_validated_cost_is_that_of_a_good_calibration() -> None:
         line = fit_line(some)
         return lambda other: line.ratios(other.trials.scores, other.conditions)
 
-    worth = worth_of(compared, fit, lambda _: lambda other: other.trials.scores)
+    worth = worth_of(compared, fit, (compared, compared.trials.scores))
 
     assert worth.min_cllr <= worth.cllr < worth.min_cllr + 0.05
     assert worth.before is not None
     assert worth.before > worth.cllr  # a plain score is no ratio
+    # The true ratio is a multiple of the score: what order is worth does not change.
+    assert worth.least_before == pytest.approx(worth.min_cllr, abs=0.02)
 
 
 def test_a_rate_holds_in_every_part_of_the_noise() -> None:
