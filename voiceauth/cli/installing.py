@@ -135,7 +135,7 @@ def import_speechbrain(
     others = Labelled(cohort or recordings, selection_of(cohort_where))
     imported = room.import_model(source, folder, name, licence, revision or None)
     if not as_json:
-        say(f"{imported.file}: cosine to speechbrain at least {imported.parity.worst:.6f}")
+        say(f"{imported.file}: cosine to speechbrain at least {imported.parity.worst:.7f}")
     hearing = CohortChoices(by_line=True, seed=seed, speech=speech_options(settings, ANY_RATE_HZ))
     with shown_progress("cohort", quiet=as_json) as told:
         people = cohort_of_new_model(

@@ -180,7 +180,8 @@ class _Pooling(nn.Module):
     """Attentive statistics of frames that lack a shift; so does the mean that comes out.
 
     Args:
-        pooling: of the student.
+        pooling: of the student, or one with an attribute ``exact``: its deviations are then taken
+            around the mean, at the cost of one more pass, and down to a variance of 1e-12.
         arriving: shift that the frames lack, shape (channels,).
     """
 
@@ -189,6 +190,7 @@ class _Pooling(nn.Module):
 
     def __init__(self, pooling: AttentivePooling, arriving: Tensor) -> None:
         super().__init__()
+        self.exact = bool(getattr(pooling, "exact", False))
         channels = pooling.channels
         scale, shift = _affine(pooling.tdnn.norm)
         first = pooling.tdnn.conv
@@ -216,6 +218,10 @@ class _Pooling(nn.Module):
         attention = torch.softmax(self.attention(torch.tanh(hidden + self.shift)), dim=3)
         weighted = attention * frames
         mean = weighted.sum(dim=3, keepdim=True)
+        if self.exact:
+            centred = frames - mean
+            variance = (attention * centred * centred).sum(dim=3, keepdim=True)
+            return torch.cat([mean, torch.sqrt(variance.clamp(min=1e-12))], dim=1)
         variance = (weighted * frames).sum(dim=3, keepdim=True) - mean * mean
         return torch.cat([mean, torch.sqrt(variance.clamp(min=1e-6))], dim=1)
 

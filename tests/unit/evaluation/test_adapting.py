@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +68,8 @@ def _sessions() -> list[Session]:
     ]
 
 
-@pytest.fixture
-def bare(tmp_path: Path) -> Path:
-    """A folder with a model and its cohort, without tables and manifest."""
-    folder = tmp_path / "models"
+def _bare(folder: Path) -> Path:
+    """Write a folder with a model and its cohort, without tables and manifest."""
     folder.mkdir()
     (folder / "tiny.onnx").write_bytes((DATA / "tiny-speaker.onnx").read_bytes())
     (folder / "tiny.md").write_text("# tiny\n")
@@ -80,13 +79,28 @@ def bare(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def installed(bare: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same with first tables, from made-up calls."""
-    monkeypatch.setattr("voiceauth.evaluation.calibrate.labelled_recordings", lambda *_: {"a": ()})
-    monkeypatch.setattr("voiceauth.evaluation.calibrate.record_sessions", lambda *_: [_sessions()])
+def bare(tmp_path: Path) -> Path:
+    """A model that has no tables yet."""
+    return _bare(tmp_path / "models")
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with first tables, from made-up calls; not to be changed."""
+    folder = _bare(tmp_path_factory.mktemp("fitted") / "models")
     choices = CalibrationChoices(top=10, fit=QUICK)
-    install_with_tables(bare, "tiny", Labelled(bare), licence="MIT", choices=choices)
-    return bare
+    with pytest.MonkeyPatch.context() as patched:
+        room = "voiceauth.evaluation.calibrate"
+        patched.setattr(f"{room}.labelled_recordings", lambda *_: {"a": ()})
+        patched.setattr(f"{room}.record_sessions", lambda *_: [_sessions()])
+        install_with_tables(folder, "tiny", Labelled(folder), licence="MIT", choices=choices)
+    return folder
+
+
+@pytest.fixture
+def installed(fitted: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return Path(shutil.copytree(fitted, tmp_path / "models"))
 
 
 @pytest.fixture
