@@ -139,6 +139,15 @@ def test_the_configuration_reference_has_every_setting() -> None:
             assert f"`{name}`" in text or f"[{name}.NAME]" in text
 
 
+def test_an_empty_list_is_written_as_one() -> None:
+    """A default that is no path and no number is shown as it would stand in the file."""
+    rows = {row.split("|")[1].strip(): row for row in reference().splitlines() if "|" in row}
+
+    assert "| `[]` |" in rows["`require_liveness`"]
+    assert "| `[]` |" in rows["`watchlists`"]
+    assert "~/.local/share/voiceauth" in rows["`data_dir`"]
+
+
 def test_the_changelog_has_the_version() -> None:
     """Every release, and what is being prepared, has an entry."""
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

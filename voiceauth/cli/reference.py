@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from voiceauth.config import PolicySettings, Settings
+from voiceauth.config import PolicySettings, Settings, default_data_directory
 
 _INTRODUCTION = """\
 # Configuration reference
@@ -71,8 +71,11 @@ def _table(fields: dict[str, FieldInfo]) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default_factory is not None:
+    if field.default_factory is default_data_directory:
+        # Whose home it is differs from reader to reader.
         return "~/.local/share/voiceauth"
+    if field.default_factory is not None:
+        return _toml(field.get_default(call_default_factory=True, validated_data={}))
     return "none" if field.default is None else _toml(field.default)
 
 
@@ -81,6 +84,8 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, tuple | frozenset):
+        return f"[{', '.join(_toml(one) for one in sorted(value))}]"
     return str(value)
 
 
