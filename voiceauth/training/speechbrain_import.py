@@ -102,7 +102,8 @@ def import_checkpoint(
         warnings.simplefilter("ignore")
         model = trace(folded(encoder), layout.rate_hz)
     digest = hashlib.sha256(layout.weights.read_bytes()).hexdigest()
-    described = {"source": source, "weights_sha256": digest, **_description(layout), **notes}
+    named = {"source": named_source(source), "weights_sha256": digest}
+    described = {**named, **_description(layout), **notes}
     stamp(model, described | ({"revision": revision} if revision else {}))
     content = model.SerializeToString()
     found = parity(encoder, Session(content), layout.rate_hz)
@@ -118,8 +119,15 @@ def import_model(
     """Write ``NAME.onnx`` and ``NAME.md`` of a checkpoint into a folder. Raises as above."""
     notes = {"licence": licence, "name": name}
     found = import_checkpoint(source, folder / f"{name}.onnx", notes, revision)
-    write_new(folder / f"{name}.md", card(found, source, name, licence).encode("utf-8"))
+    write_new(
+        folder / f"{name}.md", card(found, named_source(source), name, licence).encode("utf-8")
+    )
     return found
+
+
+def named_source(source: str) -> str:
+    """Name a source without the folders of the machine that it was imported on."""
+    return Path(source).resolve().name if Path(source).is_dir() else source
 
 
 def card(found: Imported, source: str, name: str, licence: str) -> str:
