@@ -27,6 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from voiceauth.access.roles import Role
 from voiceauth.errors import SettingsError
 
 _Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -50,8 +51,8 @@ class ServerSettings(_Section):
     port: int = Field(50051, ge=0, le=65535, description="TCP port; 0 picks a free one.")
     allow_plaintext_beyond_loopback: bool = Field(
         default=False,
-        description="Listen on other than loopback addresses although this version has no TLS of "
-        "its own. Set it only behind a proxy that terminates mutual TLS.",
+        description="Listen on other than loopback addresses without `[tls]`. Set it only behind a "
+        "proxy that terminates mutual TLS.",
     )
     max_concurrent_calls: int = Field(
         200, ge=1, description="Streams at once; further ones get RESOURCE_EXHAUSTED."
@@ -77,6 +78,124 @@ class ServerSettings(_Section):
         256, ge=1, description="Spans that may wait for the model before calls are slowed."
     )
     reflection: bool = Field(default=False, description="Serve gRPC reflection; not in production.")
+
+
+class TlsSettings(_Section):
+    """Encrypted transport. Changed files are taken over without a restart."""
+
+    certificate: Path | None = Field(
+        None, description="The server's certificate with those below its authority, PEM."
+    )
+    key: Path | None = Field(None, description="Its private key, PEM, without a passphrase.")
+    client_ca: Path | None = Field(
+        None,
+        description="Authorities of clients' certificates, PEM. Then every connection needs one; "
+        "without, no certificate is asked for and clients show tokens.",
+    )
+    allow_tls_1_2: bool = Field(
+        default=False, description="Serve connections that are older than TLS 1.3, too."
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "TlsSettings":
+        if (self.certificate is None) != (self.key is None):
+            message = "certificate and key belong together"
+            raise ValueError(message)
+        if self.client_ca is not None and self.certificate is None:
+            message = "client_ca needs a certificate of the server"
+            raise ValueError(message)
+        return self
+
+
+class PrincipalSettings(_Section):
+    """A program that is known by its certificate."""
+
+    san: str = Field(
+        min_length=1,
+        description="Name in its certificate: `URI:…`, `DNS:…` or `email:…`.",
+    )
+    roles: tuple[Role, ...] = Field(min_length=1, description="What it may do.")
+    tenants: tuple[str, ...] = Field(
+        min_length=1, description='Whose data it may touch; `["*"]` for every tenant.'
+    )
+
+
+class AccessSettings(_Section):
+    """Who may do what. `docs/security.md` has the roles."""
+
+    anonymous_roles: tuple[Role, ...] | None = Field(
+        None,
+        description="Roles of whoever shows nothing. None: every role on loopback where neither "
+        "`[tls]` nor `[tokens]` is set up, and nobody elsewhere.",
+    )
+    staff_amr: tuple[str, ...] = Field(
+        (),
+        description="Sign-in methods of which a person's token must name one in `amr`, for example "
+        '`["mfa", "hwk"]`. Roles of people count for nothing without.',
+    )
+    staff_acr: tuple[str, ...] = Field(
+        (), description="Or: values of `acr` of which it must have one."
+    )
+    principals: dict[str, PrincipalSettings] = Field(
+        default_factory=dict, description="Programs by name; see `[access.principals.NAME]`."
+    )
+
+
+class TokenSettings(_Section):
+    """Bearer tokens of one issuer, for people. Without an issuer none are taken."""
+
+    issuer: str | None = Field(None, description="Exact `iss` of the tokens.")
+    audience: str | None = Field(None, description="What `aud` must name: this installation.")
+    jwks_file: Path | None = Field(None, description="The issuer's public keys, as a file.")
+    jwks_url: str | None = Field(
+        None, pattern=r"^https://", description="The issuer's public keys, as an address."
+    )
+    jwks_ca: Path | None = Field(
+        None, description="Authorities to trust for `jwks_url`, PEM; default the system's."
+    )
+    algorithms: tuple[Literal["ES256", "EdDSA", "RS256"], ...] = Field(
+        ("ES256", "EdDSA", "RS256"), min_length=1, description="Signatures that are taken."
+    )
+    leeway_seconds: float = Field(
+        30.0, ge=0, le=120, description="How far the issuer's clock may be off."
+    )
+    longest_seconds: _Seconds = Field(
+        3600.0, description="Longest life of a token, from `iat` to `exp`."
+    )
+    bound_only: bool = Field(
+        default=False,
+        description="Take only tokens that are bound to the client's certificate (RFC 8705).",
+    )
+    tenant_claim: str = Field(
+        "tenant", min_length=1, description="Claim with the tenant or the list of tenants."
+    )
+    roles_claim: str = Field("roles", min_length=1, description="Claim with the list of roles.")
+    refresh_seconds: _Seconds = Field(
+        300.0, description="Age at which the issuer's keys are fetched again."
+    )
+    stale_seconds: _Seconds = Field(
+        3600.0, description="Age at which keys that cannot be fetched again are no longer used."
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "TokenSettings":
+        if self.issuer is None:
+            return self
+        if self.audience is None or (self.jwks_file is None) == (self.jwks_url is None):
+            message = "an issuer needs an audience, and either jwks_file or jwks_url"
+            raise ValueError(message)
+        return self
+
+
+class ClientSettings(_Section):
+    """How the command line shows who it is. Secrets stay in files of their own."""
+
+    ca: Path | None = Field(None, description="Authority of the server's certificate, PEM.")
+    certificate: Path | None = Field(None, description="Client certificate, PEM.")
+    key: Path | None = Field(None, description="Its private key, PEM.")
+    token_file: Path | None = Field(
+        None, description="File with a bearer token; sent only over TLS."
+    )
 
 
 class StorageSettings(_Section):
@@ -274,6 +393,10 @@ class Settings(BaseSettings):
     )
 
     server: ServerSettings = Field(default_factory=ServerSettings)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
+    access: AccessSettings = Field(default_factory=AccessSettings)
+    tokens: TokenSettings = Field(default_factory=TokenSettings)
+    client: ClientSettings = Field(default_factory=ClientSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)

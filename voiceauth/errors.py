@@ -134,6 +134,20 @@ class AccessError(EngineError):
     default = "Access denied."
 
 
+class UnauthenticatedError(AccessError):
+    """The peer did not show who it is, or what it showed does not hold."""
+
+    code = "unauthenticated"
+    default = "A valid client certificate or token is needed."
+
+
+class SecondFactorMissingError(AccessError):
+    """The principal is a person whose sign-in had no second factor."""
+
+    code = "second_factor_missing"
+    default = "This needs a sign-in with a second factor."
+
+
 class LimitError(EngineError):
     """A limit was reached; later, or with less, it may work."""
 

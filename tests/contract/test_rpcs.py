@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -8,13 +9,16 @@ import grpc
 import pytest
 from served import Parts, Served, served
 
+from voiceauth.access.roles import GRANTS
+from voiceauth.access.rpcs import ROWS
 from voiceauth.client.channel import REPEATABLE
 from voiceauth.config import ServerSettings
 from voiceauth.service.enrolment import EnrolmentServicer
 from voiceauth.service.health import SERVICES
 from voiceauth.service.information import InformationServicer
 from voiceauth.service.interceptors import CONTRACT
-from voiceauth.service.limits import RULES
+from voiceauth.service.limits import largest_request, longest_seconds
+from voiceauth.service.masks import FREE_TEXTS, HARMLESS, IDENTIFIERS
 from voiceauth.service.subjects import SubjectServicer
 from voiceauth.service.verification import VerificationServicer
 from voiceauth.v1 import enrolment_pb2, information_pb2, subjects_pb2, verification_pb2
@@ -46,6 +50,10 @@ def path(method: Any) -> str:
     return f"/{method.containing_service.full_name}/{method.name}"
 
 
+SOURCES = [
+    path.read_text(encoding="utf-8")
+    for path in (Path(__file__).resolve().parents[2] / "voiceauth" / "usecases").glob("*.py")
+]
 EVERY = pytest.mark.parametrize("method", list(methods()), ids=lambda method: str(method.name))
 
 
@@ -71,16 +79,16 @@ def test_every_rpc_is_implemented(method: Any) -> None:
 @EVERY
 def test_every_rpc_has_limits(method: Any) -> None:
     """Each RPC has a row with a deadline and a size, and its kind is that of the contract."""
-    rule, limits = RULES[path(method)], ServerSettings()
+    row, limits = ROWS[path(method)], ServerSettings()
 
-    assert rule.stream == method.client_streaming == method.server_streaming
-    assert 0 < rule.seconds(limits) <= limits.max_stream_seconds
-    assert 0 < rule.request_bytes(limits) <= 2 * limits.max_message_bytes
+    assert row.stream == method.client_streaming == method.server_streaming
+    assert 0 < longest_seconds(row, limits) <= limits.max_stream_seconds
+    assert 0 < largest_request(row, limits) <= 2 * limits.max_message_bytes
 
 
-def test_the_table_of_limits_names_nothing_else() -> None:
+def test_the_table_names_nothing_else() -> None:
     """A row without an RPC would be a rule that guards nothing."""
-    assert set(RULES) == {path(method) for method in methods()}
+    assert set(ROWS) == {path(method) for method in methods()}
 
 
 def test_only_harmless_rpcs_are_repeated() -> None:
@@ -153,3 +161,41 @@ async def test_reflection_is_off_unless_switched_on(parts: Parts, switched_on: b
 
     assert len(answers) == switched_on
     assert status is (grpc.StatusCode.OK if switched_on else grpc.StatusCode.UNIMPLEMENTED)
+
+
+@EVERY
+def test_every_text_of_a_reply_is_masked_or_harmless(method: Any) -> None:
+    """A new text field is not sent before somebody has said what it is."""
+    assert set(_texts(method.output_type)) <= IDENTIFIERS | FREE_TEXTS | HARMLESS
+
+
+def _texts(message: Any, seen: frozenset[str] = frozenset()) -> Iterator[str]:
+    for field in message.fields:
+        if field.type == field.TYPE_STRING:
+            yield field.name
+        elif field.message_type is not None and field.message_type.full_name not in seen:
+            yield from _texts(field.message_type, seen | {field.message_type.full_name})
+
+
+@EVERY
+def test_every_rpc_has_a_permission_that_somebody_holds_and_an_event(method: Any) -> None:
+    """Each RPC is somebody's business, and leaves an entry in the ledger that a use case writes.
+
+    The one without an entry reads nothing about anybody.
+    """
+    row = ROWS[path(method)]
+
+    assert any(row.permission in grant.permissions for grant in GRANTS.values())
+    assert bool(row.events) == (method.name != "GetInformation")
+    for event in row.events:
+        assert any(f'"{event}"' in source for source in SOURCES), event
+
+
+@EVERY
+def test_every_request_about_somebody_names_its_tenant(method: Any) -> None:
+    """The guard finds the tenant where it looks: in the request, or in a stream's opening."""
+    message = method.input_type
+    if method.client_streaming:
+        message = message.fields_by_name["open"].message_type
+
+    assert ("tenant_id" in message.fields_by_name) == (method.name != "GetInformation")

@@ -270,7 +270,12 @@ def fake_parts(directory: Path) -> Iterator[Parts]:
 
 def server_settings(**limits: Any) -> Settings:
     """Return settings for a server on a free port with the given limits."""
-    return Settings(server=ServerSettings(**{"port": 0, "drain_seconds": 10.0, **limits}))
+    return Settings(server=limits_of(**limits))
+
+
+def limits_of(**limits: Any) -> ServerSettings:
+    """Return the section of a server on a free port."""
+    return ServerSettings(**{"port": 0, "drain_seconds": 10.0, **limits})
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from voiceauth.cli import (
     adapting,
     analysis,
     calls,
+    certs,
     custody,
     evidence,
     installing,
@@ -58,8 +59,27 @@ def _print_version(wanted: bool) -> None:
 @app.callback(epilog="Example: voiceauth --config /etc/voiceauth.toml serve")
 def voiceauth(
     context: typer.Context,
+    *,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Settings file (TOML).")
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca", metavar="FILE", help="Authority of the server's certificate (PEM): use TLS."
+        ),
+    ] = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(
+            "--identity",
+            metavar="PATH",
+            help="Client certificate PATH.pem with its key PATH.key, to show to the server.",
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", metavar="FILE", help="File with a bearer token to show."),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
@@ -70,7 +90,7 @@ def voiceauth(
     Exit codes of every command: 0 done, 1 error, 2 wrong usage; more stand in a command's own help.
     """
     del version
-    context.obj = Session(config)
+    context.obj = Session(config, ca, identity, token_file)
 
 
 app.command(epilog="Example: voiceauth demo --fast")(demo)
@@ -95,6 +115,7 @@ app.add_typer(
     name="consent",
     epilog="Example: voiceauth consent record 4711 --text-file consent-en.txt",
 )
+app.add_typer(certs.certs, name="certs", epilog="Example: voiceauth certs dev certs")
 app.add_typer(custody.keys, name="keys", epilog="Example: voiceauth keys init")
 app.add_typer(evidence.ledger, name="ledger", epilog="Example: voiceauth ledger verify")
 app.add_typer(custody.models, name="models", epilog="Example: voiceauth models list")

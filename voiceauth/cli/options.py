@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from voiceauth.config import Settings, load
+from voiceauth.config import (
+    AccessSettings,
+    ClientSettings,
+    Settings,
+    TlsSettings,
+    TokenSettings,
+    load,
+)
 from voiceauth.types import Encoding
 
 Server = Annotated[
@@ -61,22 +68,40 @@ class Session:
     """What stands before the command: the options of ``voiceauth`` itself."""
 
     config: Path | None = None
+    ca: Path | None = None
+    identity: Path | None = None
+    token_file: Path | None = None
 
 
 def settings_of(context: typer.Context) -> Settings:
-    """Read the settings that ``--config`` and the environment give.
+    """Read the settings that ``--config``, the environment and the options before the command give.
 
     Raises:
         SettingsError: they cannot be used; the message names the key.
     """
     session = context.find_object(Session)
-    return load(session.config if session else None)
+    if session is None:
+        return load(None)
+    settings = load(session.config)
+    given: dict[str, Path | None] = {"ca": session.ca, "token_file": session.token_file}
+    if session.identity is not None:
+        given["certificate"] = session.identity.with_name(f"{session.identity.name}.pem")
+        given["key"] = session.identity.with_name(f"{session.identity.name}.key")
+    update = {name: path for name, path in given.items() if path is not None}
+    return settings.model_copy(update={"client": settings.client.model_copy(update=update)})
 
 
 def with_data_dir(settings: Settings, data_dir: Path) -> Settings:
-    """Return settings for an engine of this command's own: quiet, on loopback, on any free port."""
+    """Return settings for an engine of this command's own: quiet, on loopback, on any free port.
+
+    Whoever runs the command can read the files that the engine reads, so it asks for no proof.
+    """
     return settings.model_copy(
         update={
+            "tls": TlsSettings(),
+            "access": AccessSettings(),
+            "tokens": TokenSettings(),
+            "client": ClientSettings(),
             "storage": settings.storage.model_copy(update={"data_dir": data_dir.resolve()}),
             "server": settings.server.model_copy(update={"host": "127.0.0.1", "port": 0}),
         }

@@ -11,8 +11,10 @@ import typer
 
 from voiceauth.cli.options import settings_of, with_data_dir
 from voiceauth.client import Client
-from voiceauth.config import LogSettings, Settings
+from voiceauth.client.credentials import ClientFiles, credentials_from
+from voiceauth.config import ClientSettings, LogSettings, Settings
 from voiceauth.errors import DependencyError
+from voiceauth.service.address import local_host
 from voiceauth.service.logging import configure_logging
 from voiceauth.service.server import running_server
 from voiceauth.usecases.assemble import assembled
@@ -53,6 +55,24 @@ def ask(
     return asyncio.run(run())
 
 
+def address_of(settings: Settings) -> str:
+    """Return where the server of the settings can be reached from this machine."""
+    return f"{local_host(settings.server.host)}:{settings.server.port}"
+
+
+def client_of(settings: Settings, address: str) -> Client:
+    """Return a client that shows what the settings' ``[client]`` has; plain text if that is empty.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    given = settings.client
+    if given == ClientSettings():
+        return Client(address)
+    files = ClientFiles(given.ca, given.certificate, given.key, given.token_file)
+    return Client(address, credentials=credentials_from(files))
+
+
 @asynccontextmanager
 async def own_server(settings: Settings) -> AsyncIterator[Client]:
     """Open an engine, serve it and speak to it, all for the time of the block; log only errors."""
@@ -72,8 +92,8 @@ async def reached(
         async with own_server(own) as client:
             yield client
         return
-    address = server or f"{settings.server.host}:{settings.server.port}"
-    async with Client(address) as client:
+    address = server or address_of(settings)
+    async with client_of(settings, address) as client:
         try:
             await client.wait_ready(_PATIENCE_SECONDS)
         except (TimeoutError, DependencyError):

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from voiceauth.config import PolicySettings, Settings, default_data_directory
+from voiceauth.config import PolicySettings, PrincipalSettings, Settings, default_data_directory
 
 _INTRODUCTION = """\
 # Configuration reference
@@ -43,6 +43,10 @@ def _chapters() -> Iterator[str]:
             yield f"## [{name}]\n"
             yield f"{_summary(kind)}\n"
             yield _table(kind.model_fields)
+        if name == "access":
+            yield "## [access.principals.NAME]\n"
+            yield f"{_summary(PrincipalSettings)}\n"
+            yield _table(PrincipalSettings.model_fields)
     yield "## [policies.NAME]\n"
     yield _POLICIES
     yield _table(PolicySettings.model_fields)
@@ -71,9 +75,13 @@ def _table(fields: dict[str, FieldInfo]) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
     if field.default_factory is default_data_directory:
         # Whose home it is differs from reader to reader.
         return "~/.local/share/voiceauth"
+    if field.default_factory is dict:
+        return "none"
     if field.default_factory is not None:
         return _toml(field.get_default(call_default_factory=True, validated_data={}))
     return "none" if field.default is None else _toml(field.default)

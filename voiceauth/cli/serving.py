@@ -7,8 +7,8 @@ import typer
 
 from voiceauth.cli import options
 from voiceauth.cli.options import settings_of
+from voiceauth.cli.reach import address_of, client_of
 from voiceauth.cli.render import output, print_json
-from voiceauth.client import Client
 from voiceauth.errors import DependencyError
 from voiceauth.service.server import serve as serve_engine
 from voiceauth.usecases.assemble import assembled
@@ -36,10 +36,10 @@ def health(
     Exit codes: 0 it serves, 1 it does not.
     """
     settings = settings_of(context)
-    address = server or f"{settings.server.host}:{settings.server.port}"
+    address = server or address_of(settings)
 
     async def serving() -> bool:
-        async with Client(address) as client:
+        async with client_of(settings, address) as client:
             return await client.healthy()
 
     try:

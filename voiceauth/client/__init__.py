@@ -21,6 +21,7 @@ Example (asyncio)::
 """
 
 from voiceauth.client.client import Client
+from voiceauth.client.credentials import ClientFiles, credentials_from, with_token
 from voiceauth.client.errors import ClientError
 from voiceauth.client.streams import EnrolStream, IdentifyStream, VerifyStream, WatchStream
 from voiceauth.client.sync import SyncClient, SyncStream
@@ -35,6 +36,7 @@ from voiceauth.client.types import (
 __all__ = [
     "Client",
     "ClientError",
+    "ClientFiles",
     "EnrolOptions",
     "EnrolStream",
     "IdentifyOptions",
@@ -46,4 +48,6 @@ __all__ = [
     "VerifyOptions",
     "VerifyStream",
     "WatchStream",
+    "credentials_from",
+    "with_token",
 ]

@@ -47,7 +47,7 @@ class Client:
         target: ``host:port``.
         timeout_seconds: deadline of each unary call, repetitions included.
         retries: how often a repeatable call is tried again when the server cannot be reached.
-        credentials: for a proxy that terminates TLS; None for plain text.
+        credentials: TLS, see ``voiceauth.client.credentials``; None for plain text.
     """
 
     def __init__(

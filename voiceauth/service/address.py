@@ -13,17 +13,20 @@ _MINUTE = 60_000
 _SECOND = 1000
 
 
-def listening_address(limits: ServerSettings) -> str:
+def listening_address(limits: ServerSettings, *, encrypted: bool = False) -> str:
     """Return the address to bind.
 
     Raises:
-        SettingsError: it is not a loopback address and plain text beyond loopback is not allowed.
+        SettingsError: it is not a loopback address, there is no TLS, and plain text beyond loopback
+            is not allowed.
     """
-    if not is_loopback(limits.host) and not limits.allow_plaintext_beyond_loopback:
+    safe = encrypted or limits.allow_plaintext_beyond_loopback
+    if not is_loopback(limits.host) and not safe:
         raise SettingsError(
-            f"server.host {limits.host} is reachable from other machines, and this version has no "
-            "TLS of its own. Listen on 127.0.0.1, or put a proxy that terminates mutual TLS in "
-            "front and set server.allow_plaintext_beyond_loopback = true."
+            f"server.host {limits.host} is reachable from other machines, and there is no [tls]. "
+            "Set tls.certificate, tls.key and tls.client_ca, or listen on 127.0.0.1, or put a "
+            "proxy that terminates mutual TLS in front and set "
+            "server.allow_plaintext_beyond_loopback = true."
         )
     return f"{_bracketed(limits.host)}:{limits.port}"
 

@@ -4,8 +4,8 @@
 Rules:
 
 * A mistake of the caller is told in its own ``public`` sentence, so that it can be corrected.
-* A fault of the server is told in the class's general sentence only: its particulars may name
-  files and parts of the installation, and are for the log.
+* A fault of the server and a refusal are told in the class's general sentence only: particulars
+  may name files and parts of the installation, or help whoever tries doors, and are for the log.
 """
 
 from typing import NamedTuple
@@ -42,6 +42,8 @@ STATUS: dict[type[EngineError], grpc.StatusCode] = {
     errors.ChallengeRefusedError: _Status.FAILED_PRECONDITION,
     errors.NotFoundError: _Status.NOT_FOUND,
     errors.AccessError: _Status.PERMISSION_DENIED,
+    errors.UnauthenticatedError: _Status.UNAUTHENTICATED,
+    errors.SecondFactorMissingError: _Status.PERMISSION_DENIED,
     errors.LimitError: _Status.RESOURCE_EXHAUSTED,
     errors.BusyError: _Status.RESOURCE_EXHAUSTED,
     errors.StreamTooLongError: _Status.RESOURCE_EXHAUSTED,
@@ -62,9 +64,9 @@ STATUS: dict[type[EngineError], grpc.StatusCode] = {
 }
 """Complete by test: each class of ``voiceauth.errors`` stands here itself."""
 
-SERVER_FAULTS = frozenset(
-    {_Status.INTERNAL, _Status.DATA_LOSS, _Status.UNAVAILABLE, _Status.PERMISSION_DENIED}
-)
+SERVER_FAULTS = frozenset({_Status.INTERNAL, _Status.DATA_LOSS, _Status.UNAVAILABLE})
+REFUSALS = frozenset({_Status.PERMISSION_DENIED, _Status.UNAUTHENTICATED})
+"""Who was refused learns no more than the general sentence: the reason is for log and ledger."""
 
 
 class Answer(NamedTuple):
@@ -79,5 +81,5 @@ def answer(error: EngineError) -> Answer:
     """Return what the caller is told."""
     kind = next(kind for kind in type(error).__mro__ if kind in STATUS)
     status = STATUS[kind]
-    text = kind.default if status in SERVER_FAULTS else error.public
+    text = kind.default if status in SERVER_FAULTS | REFUSALS else error.public
     return Answer(status, text, error.code)

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -53,7 +54,8 @@ class Workers:
         await self._places.acquire()
         loop = asyncio.get_running_loop()
         try:
-            future = self._pool.submit(work)
+            # What belongs to the request (the log's fields, who acts) goes with it.
+            future = self._pool.submit(copy_context().run, work)
         except RuntimeError:  # shut down meanwhile
             self._places.release()
             raise

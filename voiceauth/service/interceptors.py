@@ -3,11 +3,14 @@
 
 (1) A request id: the caller's own if it has a sane one, else a fresh one. It stands in every log
     line of the RPC and goes back in the trailing metadata.
-(2) The table of limits: an RPC that is not in it is not served.
-(3) The door: a cap on running calls, closed while the server drains.
-(4) The deadline of unary RPCs is clamped; streams keep their own time (see ``drive``).
-(5) The request is read here, so that garbage is the caller's INVALID_ARGUMENT.
-(6) Whatever still comes out as an exception is mapped by the table of errors, and logged.
+(2) The table of RPCs: one that is not in it is not served.
+(3) Who speaks: a certificate, a token, or the machine itself; nobody else comes further.
+(4) Whether one of its roles may; a refusal is recorded.
+(5) The gate: a cap on running calls, closed while the server drains.
+(6) The deadline of unary RPCs is clamped; streams keep their own time (see ``drive``).
+(7) The request is read here, so that garbage is the caller's INVALID_ARGUMENT.
+(8) The tenant that the request names is the principal's, and replies are masked (see ``guard``).
+(9) Whatever still comes out as an exception is mapped by the table of errors, and logged.
 """
 
 import asyncio
@@ -20,12 +23,16 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from voiceauth.access.rpcs import ROWS, Row
 from voiceauth.errors import EngineError, InputError, TooLargeError
-from voiceauth.service.errors import SERVER_FAULTS, Answer, TooLateError, answer
+from voiceauth.service.admission import Admission
+from voiceauth.service.errors import REFUSALS, SERVER_FAULTS, Answer, TooLateError, answer
 from voiceauth.service.faults import engine_errors_only
-from voiceauth.service.limits import RULES, Rule
+from voiceauth.service.guard import Guard, GuardedContext
+from voiceauth.service.limits import largest_request, longest_seconds
 from voiceauth.service.logging import failure
 from voiceauth.service.runtime import Runtime
+from voiceauth.usecases.acting import acting_as
 from voiceauth.wire.metadata import ERROR_CODE, REQUEST_ID
 
 CONTRACT = "/voiceauth.v1."
@@ -54,21 +61,21 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
         handler = await continuation(details)
         if handler is None or not details.method.startswith(CONTRACT):
             return handler
-        rule = RULES.get(details.method)  # (2)
-        if rule is None:
+        row = ROWS.get(details.method)  # (2)
+        if row is None:
             return None
         kind, make = (
             (handler.stream_stream, grpc.stream_stream_rpc_method_handler)
-            if rule.stream
+            if row.stream
             else (handler.unary_unary, grpc.unary_unary_rpc_method_handler)
         )
         return make(
-            self._wrapped(kind, details.method, rule),
-            request_deserializer=self._reader(handler.request_deserializer, rule),
+            self._wrapped(kind, details.method, row),
+            request_deserializer=self._reader(handler.request_deserializer, row),
             response_serializer=handler.response_serializer,
         )
 
-    def _wrapped(self, handler: _Handler, method: str, rule: Rule) -> _Handler:
+    def _wrapped(self, handler: _Handler, method: str, row: Row) -> _Handler:
         async def guarded(request: Any, context: Any) -> Any:
             request_id = self._request_id(context)  # (1)
             context.set_trailing_metadata(((REQUEST_ID, request_id),))
@@ -78,10 +85,10 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
             started = self._runtime.engine.clock.monotonic()
             outcome = "CANCELLED"
             try:
-                with engine_errors_only("the service"), self._runtime.gate.enter(call=rule.stream):
-                    reply = await self._timely(handler, request, context, rule)
+                with engine_errors_only("the service"), self._runtime.gate.enter(call=False):
+                    reply = await self._served(handler, request, context, method, row)
                 outcome = "OK"
-            except EngineError as error:  # (6)
+            except EngineError as error:  # (9)
                 told = answer(error)
                 outcome = told.status.name
                 _log_failure(told, error)
@@ -94,16 +101,30 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
 
         return guarded
 
-    async def _timely(self, handler: _Handler, request: Any, context: Any, rule: Rule) -> Any:
-        if isinstance(request, Unreadable):  # (5), unary
+    async def _served(
+        self, handler: _Handler, request: Any, context: Any, method: str, row: Row
+    ) -> Any:
+        admission = Admission(self._runtime, method)
+        principal = await admission.principal(context, row)  # (3), (4)
+        structlog.contextvars.bind_contextvars(by=admission.actor)
+        guard = Guard(principal, row, admission.report, admission.nobody)
+        with acting_as(admission.actor):
+            if row.stream:
+                with self._runtime.gate.enter(call=True):  # (5)
+                    return await handler(request, GuardedContext(context, guard))
+            return await self._timely(handler, request, context, row, guard)
+
+    async def _timely(
+        self, handler: _Handler, request: Any, context: Any, row: Row, guard: Guard
+    ) -> Any:
+        if isinstance(request, Unreadable):  # (7), unary
             raise request.error
-        if rule.stream:
-            return await handler(request, context)
         given = context.time_remaining()
-        most = rule.seconds(self._runtime.limits)
+        most = longest_seconds(row, self._runtime.limits)
         try:
-            async with asyncio.timeout(most if given is None else min(given, most)):  # (4)
-                return await handler(request, context)
+            async with asyncio.timeout(most if given is None else min(given, most)):  # (6)
+                person = await guard.admit(request)  # (8)
+                return guard.show(await handler(request, context), person)
         except TimeoutError as error:
             raise TooLateError from error
 
@@ -113,8 +134,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
                 return value
         return self._runtime.engine.random.token(_REQUEST_ID_BYTES).hex()
 
-    def _reader(self, read: Callable[[bytes], Any], rule: Rule) -> Callable[[bytes], Any]:
-        most = rule.request_bytes(self._runtime.limits)
+    def _reader(self, read: Callable[[bytes], Any], row: Row) -> Callable[[bytes], Any]:
+        most = largest_request(row, self._runtime.limits)
 
         def reader(data: bytes) -> Any:
             if len(data) > most:
@@ -134,5 +155,6 @@ async def _abort(context: Any, told: Answer, request_id: str) -> None:
 
 def _log_failure(told: Answer, error: EngineError) -> None:
     log = structlog.get_logger()
-    report = log.error if told.status in SERVER_FAULTS else log.info
+    report = log.warning if told.status in REFUSALS else log.info
+    report = log.error if told.status in SERVER_FAULTS else report
     report("rpc failed", status=told.status.name, **failure(error))

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from voiceauth.config import ServerSettings
+from voiceauth.config import ServerSettings, Settings
+from voiceauth.service.door import Door, make_door
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.service.gate import Aftercare, Gate
 from voiceauth.service.inference import VAULT_THREADS, Inference, Workers
@@ -14,6 +15,8 @@ from voiceauth.usecases.engine import Engine
 _T = TypeVar("_T")
 RECOGNITION_THREADS = 2
 """Answers to challenges are rare beside spans."""
+DOOR_THREADS = 4
+"""Checks of tokens: quick, but for the moments in which an issuer's keys are fetched."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,6 +25,8 @@ class Runtime:
 
     Attributes:
         limits: the settings' ``[server]``.
+        door: says who speaks.
+        door_threads: where it may wait for a token issuer.
     """
 
     engine: Engine
@@ -31,10 +36,17 @@ class Runtime:
     recognition: Workers
     gate: Gate
     aftercare: Aftercare
+    door: Door
+    door_threads: Workers
 
 
-def start_runtime(engine: Engine, limits: ServerSettings) -> Runtime:
-    """Start the threads. Call it in the event loop that will serve."""
+def start_runtime(engine: Engine, settings: Settings) -> Runtime:
+    """Start the threads. Call it in the event loop that will serve.
+
+    Raises:
+        SettingsError: the door cannot be put together.
+    """
+    limits, door = settings.server, make_door(settings, engine.clock)
     return Runtime(
         engine=engine,
         limits=limits,
@@ -50,6 +62,8 @@ def start_runtime(engine: Engine, limits: ServerSettings) -> Runtime:
         ),
         gate=Gate(limits.max_concurrent_calls),
         aftercare=Aftercare(),
+        door=door,
+        door_threads=Workers("door", threads=DOOR_THREADS, queue=limits.max_concurrent_requests),
     )
 
 
@@ -57,6 +71,7 @@ def stop_runtime(runtime: Runtime) -> None:
     """End the threads."""
     runtime.inference.close()
     runtime.vault.close()
+    runtime.door_threads.close()
     runtime.recognition.close(wait=False)  # a recogniser that hangs must not hold the server
 
 

@@ -30,8 +30,10 @@ from voiceauth.service.interceptors import RpcInterceptor
 from voiceauth.service.logging import configure_logging
 from voiceauth.service.runtime import Runtime, start_runtime, stop_runtime
 from voiceauth.service.subjects import SubjectServicer
+from voiceauth.service.transport import server_credentials
 from voiceauth.service.upkeep import upkeep
 from voiceauth.service.verification import VerificationServicer
+from voiceauth.usecases.acting import log_pseudonym
 from voiceauth.usecases.engine import Engine
 from voiceauth.v1 import (
     enrolment_pb2_grpc,
@@ -69,7 +71,7 @@ async def serve(
     Raises:
         SettingsError: the address may not or cannot be listened on.
     """
-    configure_logging(settings.log)
+    configure_logging(settings.log, lambda text: log_pseudonym(engine, text))
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
     for one in signals:
@@ -92,18 +94,21 @@ async def running_server(engine: Engine, settings: Settings) -> AsyncIterator[Li
         SettingsError: the address may not or cannot be listened on.
     """
     limits = settings.server
-    address = listening_address(limits)
-    runtime = start_runtime(engine, limits)
+    address = listening_address(limits, encrypted=settings.tls.certificate is not None)
+    credentials = server_credentials(settings.tls, engine.clock)
+    runtime = start_runtime(engine, settings)
     try:
         server, health = _server(runtime)
-        port = _bind(server, address)
+        port = _bind(server, address, credentials)
         await server.start()
     except BaseException:
         stop_runtime(runtime)
         raise
     await health.serving()
     log = structlog.get_logger()
-    log.info("listening", address=address, port=port)
+    log.info("listening", address=address, port=port, tls=credentials is not None)
+    if runtime.door.keeper.is_open:
+        log.info("whoever reaches the port may act: access.anonymous_roles")
     try:
         async with upkeep(engine.chores):
             yield Listening(port, f"{local_host(limits.host)}:{port}")
@@ -153,9 +158,12 @@ def _reflect(server: Any) -> None:
     reflection.enable_server_reflection(names, server)
 
 
-def _bind(server: Any, address: str) -> int:
+def _bind(server: Any, address: str, credentials: grpc.ServerCredentials | None) -> int:
     try:
-        port = int(server.add_insecure_port(address))
+        if credentials is None:
+            port = int(server.add_insecure_port(address))
+        else:
+            port = int(server.add_secure_port(address, credentials))
     except RuntimeError as error:
         text = f"Cannot listen on {address}: the port is taken or the address is not this machine's"
         raise SettingsError(f"{text}; change server.host or server.port.") from error

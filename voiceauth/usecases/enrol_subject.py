@@ -300,7 +300,7 @@ class EnrolCall(HearingCall):
     def _permitted(self, view: Transaction) -> Subject:
         subject = view.subject(self._request.tenant, self._request.subject)
         if subject is None:
-            raise NotFoundError("There is no such subject; create it first.")
+            raise NotFoundError("There is no such subject.")
         if subject.state is SubjectState.OPTED_OUT:
             raise OptedOutError
         if not in_force(subject.consent, self._engine.enrolment.purpose, self._engine.clock.now()):

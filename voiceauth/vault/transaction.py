@@ -16,6 +16,7 @@ from voiceauth.errors import (
     SubjectExistsError,
     TagMismatchError,
 )
+from voiceauth.ledger.actor import actor
 from voiceauth.types import (
     Consent,
     EnrolmentSegment,
@@ -296,9 +297,11 @@ class SqliteTransaction:
     def append(
         self, *, at: datetime, tenant: TenantId, event: str, body: Mapping[str, object]
     ) -> LedgerEntry:
-        """Append one entry to the ledger's chain."""
+        """Append one entry to the ledger's chain; ``by`` in its body says who caused it."""
         require_text(tenant)
         self._require_writable()
+        if actor():
+            body = {**body, "by": actor()}
         entry = ledger_rows.append(self._live(), at=at, tenant=tenant, event=event, body=body)
         self.last_entry = entry
         return entry

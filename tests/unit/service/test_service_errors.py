@@ -6,7 +6,7 @@ import pytest
 
 from voiceauth import errors
 from voiceauth.errors import ChainBrokenError, EngineError, InternalError, MissingExtraError
-from voiceauth.service.errors import SERVER_FAULTS, STATUS, TooLateError, answer
+from voiceauth.service.errors import REFUSALS, SERVER_FAULTS, STATUS, TooLateError, answer
 from voiceauth.service.faults import engine_errors_only
 
 CLASSES = [
@@ -37,13 +37,13 @@ def test_codes_are_unique_enough_to_come_back() -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: str(kind.__name__))
-def test_faults_of_the_server_say_nothing_particular(kind: type[EngineError]) -> None:
-    """Where the server is at fault, only the class's general sentence and code leave it."""
+def test_faults_and_refusals_say_nothing_particular(kind: type[EngineError]) -> None:
+    """At a fault of the server and at a refusal only the class's general sentence leaves it."""
     told = answer(made(kind))
 
     assert told.code == kind.code
     assert told.status is not grpc.StatusCode.OK
-    if told.status in SERVER_FAULTS:
+    if told.status in SERVER_FAULTS | REFUSALS:
         assert not [word for word in PRIVATE.split() if word in told.text]
 
 

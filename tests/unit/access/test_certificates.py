@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from voiceauth.access.certificates import (
+    NameKind,
+    PeerName,
+    check_server_files,
+    peer_name,
+    read_certificate,
+)
+from voiceauth.access.doorkeeper import Doorkeeper, Shown
+from voiceauth.access.issuing import VALID_DAYS, DevelopmentAuthority
+from voiceauth.access.principal import Means, Principal
+from voiceauth.errors import SettingsError, UnauthenticatedError
+from voiceauth.testing.fakes import EPOCH
+
+AUTHORITY = DevelopmentAuthority(EPOCH)
+NAMES = (
+    PeerName(NameKind.URI, "spiffe://bank/ivr"),
+    PeerName(NameKind.DNS, "ivr.bank.example"),
+    PeerName(NameKind.EMAIL, "ivr@bank.example"),
+)
+
+
+def plain_certificate(common_name: str, *names: x509.GeneralName) -> bytes:
+    """Return a certificate without any purpose, self-signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(EPOCH - timedelta(days=1))
+        .not_valid_after(EPOCH + timedelta(days=1))
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def detail_of(pem: bytes, days: float = 0) -> str | None:
+    """Return why a certificate is refused."""
+    with pytest.raises(UnauthenticatedError) as caught:
+        read_certificate(pem, EPOCH + timedelta(days=days))
+    return caught.value.detail
+
+
+@pytest.mark.parametrize("name", NAMES, ids=str)
+def test_a_certificate_is_read_by_its_alternative_names(name: PeerName) -> None:
+    """Each kind of name comes back as it was issued, and as settings write it."""
+    found = read_certificate(AUTHORITY.client(name).certificate, EPOCH)
+
+    assert found.names == {name} == {peer_name(str(name))}
+    assert len(found.thumbprint) == 32
+
+
+def test_the_common_name_says_nothing() -> None:
+    """A certificate without alternative names names nobody, whatever its subject reads."""
+    pem = plain_certificate("spiffe://bank/ivr")
+
+    assert read_certificate(pem, EPOCH).names == frozenset()
+
+
+def test_other_kinds_of_names_say_nothing() -> None:
+    """Only URI, DNS and mail names can name a principal."""
+    pem = plain_certificate("x", x509.RegisteredID(x509.ObjectIdentifier("1.2.3")))
+
+    assert read_certificate(pem, EPOCH).names == frozenset()
+
+
+def test_host_names_are_equal_whatever_their_case() -> None:
+    """DNS has no case; other names are as they are written."""
+    pem = plain_certificate("x", x509.DNSName("IVR.Bank.example"))
+
+    assert read_certificate(pem, EPOCH).names == {peer_name("DNS:ivr.BANK.example")}
+    assert peer_name("URI:A") != peer_name("URI:a")
+
+
+def test_a_certificate_of_two_principals_names_neither() -> None:
+    """Where a certificate fits two principals, nobody guesses which one is meant."""
+    pem = plain_certificate("x", x509.DNSName("a.example"), x509.DNSName("b.example"))
+    keeper = Doorkeeper(
+        {
+            peer_name("DNS:a.example"): Principal(Means.CERTIFICATE, "a", frozenset(), None),
+            peer_name("DNS:b.example"): Principal(Means.CERTIFICATE, "b", frozenset(), None),
+        }
+    )
+
+    with pytest.raises(UnauthenticatedError, match="certificate_ambiguous"):
+        keeper.identify(Shown(certificate=pem), EPOCH)
+
+
+@pytest.mark.parametrize("days", [-1, VALID_DAYS + 1])
+def test_a_certificate_counts_only_within_its_time(days: int) -> None:
+    """Before and after its validity a certificate is refused."""
+    assert detail_of(AUTHORITY.client(NAMES[0]).certificate, days) == "certificate_expired"
+
+
+def test_a_servers_certificate_names_no_client() -> None:
+    """What was issued to a server does not let anybody in as a client."""
+    pem = AUTHORITY.server(["ivr.bank.example"]).certificate
+
+    assert detail_of(pem) == "certificate_of_another_purpose"
+
+
+@pytest.mark.parametrize("pem", [b"", b"nonsense", plain_certificate("x")[:-60]])
+def test_garbage_is_refused(pem: bytes) -> None:
+    """Bytes that are no certificate never come out as another exception."""
+    assert detail_of(pem) == "certificate_unreadable"
+
+
+@pytest.mark.parametrize("text", ["", "ivr", "URI:", "uri:x", "CN:ivr", ":x"])
+def test_a_name_that_is_none_is_refused(text: str) -> None:
+    """Settings with a name of no known kind refuse to start."""
+    with pytest.raises(SettingsError, match="is not a name"):
+        peer_name(text)
+
+
+def test_a_servers_own_files_are_held_against_each_other() -> None:
+    """Certificate, key and authorities that fit together pass."""
+    server = AUTHORITY.server(["localhost"])
+
+    check_server_files(server.certificate, server.key, AUTHORITY.certificate)
+    check_server_files(server.certificate, server.key, None)
+
+
+def test_a_key_of_another_certificate_is_refused() -> None:
+    """A renewal of which only half has arrived is noticed."""
+    one, other = AUTHORITY.server(["localhost"]), AUTHORITY.server(["localhost"])
+
+    with pytest.raises(SettingsError, match="not the key"):
+        check_server_files(one.certificate, other.key, None)
+
+
+def test_a_key_that_signs_nothing_is_refused() -> None:
+    """A private key without a public half that could be compared fits no certificate."""
+    from cryptography.hazmat.primitives.asymmetric import x25519  # noqa: PLC0415
+
+    key = x25519.X25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+    with pytest.raises(SettingsError):
+        check_server_files(AUTHORITY.server(["localhost"]).certificate, key, None)
+
+
+@pytest.mark.parametrize("broken", range(3))
+def test_files_that_are_no_pem_are_refused(broken: int) -> None:
+    """Each of the three files is looked at before it is used."""
+    server = AUTHORITY.server(["localhost"])
+    files = [server.certificate, server.key, AUTHORITY.certificate]
+    files[broken] = b"nonsense"
+
+    with pytest.raises(SettingsError, match="PEM"):
+        check_server_files(*files)
+
+
+def test_a_server_is_reached_by_name_and_by_address() -> None:
+    """Hosts that are addresses are issued as such."""
+    pem = AUTHORITY.server(["localhost", "127.0.0.1", "::1"]).certificate
+    names = (
+        x509.load_pem_x509_certificate(pem)
+        .extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        .value
+    )
+
+    assert names.get_values_for_type(x509.DNSName) == ["localhost"]
+    assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1"]

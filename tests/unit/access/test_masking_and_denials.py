@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voiceauth.access.denials import BURST, EVERY_SECONDS, MOST_SOURCES, DenialBook
+from voiceauth.access.masking import (
+    HIDDEN,
+    masked_identifier,
+    masked_text,
+    replaced_numbers,
+)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "expected"),
+    [
+        ("", ""),
+        ("4711", "****"),
+        ("47115", "****"),
+        ("471155", "****55"),
+        ("+447700900123", "****23"),
+    ],
+)
+def test_an_identifier_shows_at_most_its_end(identifier: str, expected: str) -> None:
+    """Short ones show nothing, long ones two characters, and none its length."""
+    assert masked_identifier(identifier) == expected
+
+
+@given(st.text(min_size=1, max_size=128))
+def test_no_identifier_shows_more_than_two_characters(identifier: str) -> None:
+    """Whatever an identifier is made of, it cannot be read from its mask."""
+    told = masked_identifier(identifier)
+
+    assert told.startswith(HIDDEN)
+    assert len(told) <= len(HIDDEN) + 2
+    assert told.removeprefix(HIDDEN) in {"", identifier[-2:]}
+
+
+NUMBERS = [
+    "+44 7700 900123",
+    "(0171) 234-5678",
+    "0049 171/2345678",
+    "555.123.4567",
+    "4111111111111111",
+    "4111 1111 1111 1111",
+    "378282246310005",
+    "078-05-1120",
+    "QQ 12 34 56 C",
+    "QQ123456C",
+    "12345678Z",
+    "X1234567L",
+    "RSSMRA85T10A562S",
+    "65 929 970 489",
+    "DE89 3704 0044 0532 0130 00",
+    "GB29NWBK60161331926819",
+    "jo.doe+x@bank.example",
+]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("around", ["{}", "caller {} rang", "vip:{}", "({})", "a, {}, b"])
+def test_numbers_of_people_are_masked_in_free_text(number: str, around: str) -> None:
+    """Telephone, card, account and national numbers and mail addresses do not get through."""
+    told = masked_text(around.format(number))
+
+    assert number not in told
+    assert HIDDEN in told
+    assert told.startswith(around.partition("{")[0].rstrip("("))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["vip", "night-shift 7", "floor 12, desk 345", "ab" * 32, "v1.2.3", "span 3.0 s", "2026"],
+)
+def test_other_words_stay(text: str) -> None:
+    """What cannot be somebody's number is left as it is."""
+    assert masked_text(text) == text
+
+
+def test_a_number_can_be_replaced_by_something_that_can_be_told_apart() -> None:
+    """For logs, each number is replaced by what the caller makes of it."""
+    told = replaced_numbers("a 5551234567 b 5557654321", lambda one: f"<{one[-1]}>")
+
+    assert told == "a <7> b <1>"
+
+
+def test_refusals_are_recorded_one_by_one_up_to_a_burst() -> None:
+    """The first ones are all recorded, and nothing was withheld before them."""
+    book = DenialBook()
+
+    assert [book.admit("eve", 0.0) for _ in range(BURST)] == [0] * BURST
+    assert book.admit("eve", 0.0) is None
+
+
+def test_what_was_withheld_is_told_with_the_next_record() -> None:
+    """A flood is counted, and its size stands in the entry that follows it."""
+    book = DenialBook()
+    for _ in range(BURST + 7):
+        book.admit("eve", 0.0)
+
+    assert book.admit("eve", EVERY_SECONDS) == 7
+    assert book.admit("eve", EVERY_SECONDS) is None
+
+
+def test_one_principals_flood_does_not_hide_another() -> None:
+    """Each principal has a measure of its own, and it does not grow beyond the burst."""
+    book = DenialBook()
+    for _ in range(BURST + 1):
+        book.admit("eve", 0.0)
+
+    assert book.admit("mallory", 0.0) == 0
+    assert [book.admit("mallory", 1e6) for _ in range(BURST)] == [0] * BURST
+    assert book.admit("mallory", 1e6) is None
+
+
+def test_a_flood_of_names_does_not_fill_the_memory() -> None:
+    """Beyond a number of sources, all further ones are counted as one."""
+    book = DenialBook()
+    for number in range(MOST_SOURCES):
+        book.admit(f"peer-{number}", 0.0)
+
+    told = [book.admit(f"other-{number}", 0.0) for number in range(BURST + 1)]
+
+    assert told == [0] * BURST + [None]
