@@ -11,6 +11,7 @@ Going down, in this order:
 """
 
 import asyncio
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -72,6 +73,7 @@ async def serve(
         SettingsError: the address may not or cannot be listened on.
     """
     configure_logging(settings.log, lambda text: log_pseudonym(engine, text))
+    _leave_no_core()
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
     for one in signals:
@@ -84,6 +86,12 @@ async def serve(
     finally:
         for one in signals:
             loop.remove_signal_handler(one)
+
+
+def _leave_no_core() -> None:
+    """Have a crash write no memory to disk: it holds the audio of running calls, and keys."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
 @asynccontextmanager
