@@ -14,7 +14,7 @@ WHEEL_SOURCES := $(shell find voiceauth models proto -type f \
 ISOLATED = PYTHONSAFEPATH=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-train lint types types-train docs proto image clean
+.PHONY: help demo test test-hsm test-train lint types types-train docs proto image clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,8 +25,11 @@ demo: .venv/.installed  ## watch ten real callers being enrolled and verified (u
 test: .venv-test/.installed  ## install the wheel from scratch and run the tests
 	@.venv-test/bin/python -P -c 'import sys, voiceauth; print("testing", voiceauth.__file__); \
 		sys.exit("site-packages" not in voiceauth.__file__)'
-	@echo "tests/training need torch and are run by: make test-train"
-	$(ISOLATED) .venv-test/bin/pytest -rs --ignore=tests/training $(ARGS)
+	@echo "tests/training and tests/hsm are run by: make test-train, make test-hsm"
+	$(ISOLATED) .venv-test/bin/pytest -rs --ignore=tests/training --ignore=tests/hsm $(ARGS)
+
+test-hsm: .venv-test/.hsm  ## the key service on a real PKCS#11 token; needs softhsm2
+	$(ISOLATED) .venv-test/bin/pytest -rs tests/hsm $(ARGS)
 
 test-train: .venv-train/.installed  ## the same with the train extra, for the training room
 	$(ISOLATED) .venv-train/bin/pytest -rs tests/training $(ARGS)
@@ -70,6 +73,13 @@ clean:  ## remove the environments and caches
 	@rm -rf .venv-test
 	@$(PYTHON) -m venv .venv-test
 	@.venv-test/bin/python -m pip install $(PIP_FLAGS) '.[dev]'
+
+# In the environment that `make test` made, or in one of its own.
+.PHONY: .venv-test/.hsm
+.venv-test/.hsm:
+	@command -v softhsm2-util >/dev/null || { echo "softhsm2 is not installed" >&2; exit 1; }
+	@test -x .venv-test/bin/python || $(PYTHON) -m venv .venv-test
+	@.venv-test/bin/python -m pip install $(PIP_FLAGS) '.[dev,hsm]'
 
 # torch first, and torchaudio without its dependencies: its own GPU libraries then go, because they
 # cannot be loaded beside a torch that was built for the processor only, and nothing here needs them.

@@ -214,6 +214,32 @@ class StorageSettings(_Section):
         return self.key_file or self.data_dir / "keys.json"
 
 
+class KeySettings(_Section):
+    """Where the key-encryption keys are, and how long they live. Secrets stand in files."""
+
+    service: Literal["file", "pkcs11"] = Field(
+        "file", description="`storage.key_file`, or a PKCS#11 token (extra `hsm`)."
+    )
+    passphrase_file: Path | None = Field(
+        None, description="File, mode 0600, whose first line seals the key file; none leaves it."
+    )
+    pkcs11_module: Path | None = Field(None, description="The token vendor's PKCS#11 library.")
+    token_label: str = Field("voiceauth", description="Label of the token.")
+    pin_file: Path | None = Field(
+        None, description="File, mode 0600, whose first line is the token's user PIN."
+    )
+    rotate_days: int = Field(
+        0, ge=0, le=3650, description="Replace keys of this age by itself; 0 means never."
+    )
+    backup_days: int = Field(
+        0,
+        ge=0,
+        le=3650,
+        description="How long backups of the vault are kept: a key that was replaced so long ago "
+        "is destroyed, and erased people are gone from every older backup. 0 keeps all keys.",
+    )
+
+
 class LedgerSettings(_Section):
     """How the ledger is made tamper-evident beyond this machine."""
 
@@ -398,6 +424,7 @@ class Settings(BaseSettings):
     tokens: TokenSettings = Field(default_factory=TokenSettings)
     client: ClientSettings = Field(default_factory=ClientSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
+    keys: KeySettings = Field(default_factory=KeySettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     speech: SpeechSettings = Field(default_factory=SpeechSettings)

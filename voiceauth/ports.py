@@ -21,6 +21,7 @@ from voiceauth.types import (
     GroupName,
     HeardRecording,
     KeyId,
+    KeyInfo,
     LedgerEntry,
     ModelHash,
     Recognition,
@@ -163,18 +164,22 @@ class Recognizer(Protocol):
 
 
 class KeyService(Protocol):
-    """Holds key-encryption keys and never hands them out."""
+    """Holds key-encryption keys and never hands them out. Each scope (tenant) has its own."""
 
-    def current(self) -> KeyId:
-        """Return the key that new data keys are wrapped under.
+    def current(self, scope: str = "") -> KeyId:
+        """Return the key that new data keys of a scope are wrapped under, making the first one.
 
         Raises:
-            KeyServiceError: no key is available.
+            KeyServiceError: no key is available, and none can be made.
         """
         ...
 
-    def wrap(self, key: bytes, context: bytes) -> tuple[KeyId, bytes]:
-        """Wrap a data key under the current key, bound to ``context`` (authenticated)."""
+    def wrap(self, key: bytes, context: bytes, scope: str = "") -> tuple[KeyId, bytes]:
+        """Wrap a data key under the scope's current key, bound to ``context`` (authenticated).
+
+        Raises:
+            KeyServiceError: the key service is down.
+        """
         ...
 
     def unwrap(self, key_id: KeyId, wrapped: bytes, context: bytes) -> bytes:
@@ -190,6 +195,31 @@ class KeyService(Protocol):
         """Return a 32-byte secret that depends on the installation and ``purpose`` only.
 
         It keys pseudonyms and decoys: it survives rotation, and is not a data key.
+        """
+        ...
+
+
+class ManagedKeys(KeyService, Protocol):
+    """A key service whose keys the engine makes, rotates and destroys."""
+
+    def inventory(self) -> Sequence[KeyInfo]:
+        """List all keys, oldest first."""
+        ...
+
+    def rotate(self, scope: str = "") -> KeyId:
+        """Add a new current key to a scope; the old ones still unwrap.
+
+        Raises:
+            KeyServiceError: it cannot be made; the old key stays current.
+        """
+        ...
+
+    def retire(self, key_id: KeyId) -> None:
+        """Destroy an old key: what is still wrapped under it, in old backups too, is lost.
+
+        Raises:
+            PolicyError: it is a current key.
+            KeyServiceError: there is no such key, or it cannot be destroyed.
         """
         ...
 

@@ -685,6 +685,22 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What may be told about a key-encryption key.
+
+    Attributes:
+        scope: the tenant whose data keys it wraps; empty for the installation's first key.
+        created_at: UTC.
+        current: whether new data keys of the scope are wrapped under it.
+    """
+
+    key_id: KeyId
+    scope: str
+    created_at: datetime
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StoredCheckpoint:
     """The newest checkpoint of the ledger, as the vault keeps it.
 

@@ -74,6 +74,7 @@ LIBRARY_OWNERS: dict[str, frozenset[str]] = {
     "onnxruntime": frozenset({"models", "training"}),
     "cryptography": frozenset({"keys", "access"}),
     "jwt": frozenset({"access"}),
+    "pkcs11": frozenset({"keys"}),
     "torch": frozenset({"training"}),
     "speechbrain": frozenset({"training"}),
     "typer": frozenset({"cli", "training"}),

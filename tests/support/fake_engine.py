@@ -13,7 +13,6 @@ from voiceauth.adapters import SystemRandom
 from voiceauth.config import Settings, StorageSettings
 from voiceauth.decision.policy import Policy
 from voiceauth.gallery.flat import FaissGallery
-from voiceauth.keys.keyring import FileKeyring
 from voiceauth.ports import Clock
 from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.testing.fakes import FakeClock
@@ -31,8 +30,8 @@ from voiceauth.types import (
     TenantId,
 )
 from voiceauth.usecases import manage_subjects
-from voiceauth.usecases.assemble import VAULT_FILE, open_keys
 from voiceauth.usecases.engine import Engine, EnrolmentRules
+from voiceauth.usecases.key_services import VAULT_FILE, open_keys
 from voiceauth.vault.open import open_vault
 
 TENANT = TenantId("bank")
@@ -112,7 +111,7 @@ def make_engine(
     """Return an engine over the real keys and vault of a directory."""
     clock, random = clock or FakeClock(), SystemRandom()
     settings = Settings(storage=StorageSettings(data_dir=data_dir))
-    keys: FileKeyring = open_keys(settings, clock=clock, random=random)
+    keys = open_keys(settings, clock=clock, random=random)
     vault = open_vault(data_dir / VAULT_FILE, keys, clock=clock, random=random)
     embedder = SeededEmbedder()
     return Engine(

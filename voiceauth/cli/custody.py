@@ -4,15 +4,19 @@
 These commands work on the files of this machine, not through a server.
 """
 
+from typing import Annotated
+
 import typer
+from rich.progress import Progress
 
 from voiceauth.cli import options
 from voiceauth.cli.options import local_settings, settings_of
-from voiceauth.cli.render import output, print_json
+from voiceauth.cli.render import output, print_json, progress_output
 from voiceauth.config import Settings
 from voiceauth.types import KeyId
 from voiceauth.usecases.check_models import list_models, verify_models
-from voiceauth.usecases.keep_keys import init_keys, list_keys, rotate_keys
+from voiceauth.usecases.identifiers import tenant_id
+from voiceauth.usecases.keep_keys import destroy_key, init_keys, list_keys, rotate_keys
 
 keys = typer.Typer(help="Make, rotate and list the key-encryption keys.", no_args_is_help=True)
 models = typer.Typer(help="List, verify, adapt and import models.", no_args_is_help=True)
@@ -28,45 +32,87 @@ def init(
     read everything. An existing file is never replaced.
     """
     settings = local_settings(context, data_dir)
-    _print_keys(settings, init_keys(settings), as_json=as_json)
-
-
-@keys.command("show", epilog="Example: voiceauth keys show --json")
-def show_keys(
-    context: typer.Context, *, data_dir: options.DataDir = None, as_json: options.Json = False
-) -> None:
-    """List the ids of the key-encryption keys, oldest first. Keys themselves are never shown."""
-    settings = local_settings(context, data_dir)
-    _print_keys(settings, list_keys(settings), as_json=as_json)
-
-
-@keys.command(epilog="Example: voiceauth keys rotate")
-def rotate(
-    context: typer.Context, *, data_dir: options.DataDir = None, as_json: options.Json = False
-) -> None:
-    """Make a new current key and wrap every data key of the vault under it.
-
-    Safe beside a running server. Back the key file up again afterwards.
-    """
-    settings = local_settings(context, data_dir)
-    rotation = rotate_keys(settings)
-    if as_json:
-        print_json(rotation)
-        return
-    output().print(
-        f"New current key {rotation.current}; {rotation.rewrapped} data key(s) wrapped under it. "
-        f"Back up {settings.storage.keys} again.",
-        soft_wrap=True,
-    )
-
-
-def _print_keys(settings: Settings, ids: tuple[KeyId, ...], *, as_json: bool) -> None:
+    ids = init_keys(settings)
     if as_json:
         print_json({"file": settings.storage.keys, "keys": ids, "current": ids[-1]})
         return
     output().print(f"Key file {settings.storage.keys}", soft_wrap=True)
     for one in ids:
         output().print(f"{one}{'  current' if one == ids[-1] else ''}")
+
+
+@keys.command("show", epilog="Example: voiceauth keys show --json")
+def show_keys(
+    context: typer.Context, *, data_dir: options.DataDir = None, as_json: options.Json = False
+) -> None:
+    """List the key-encryption keys, oldest first. Keys themselves are never shown."""
+    found = list_keys(local_settings(context, data_dir))
+    if as_json:
+        ids = [one.key_id for one in found]
+        print_json({"keys": ids, "current": ids[-1], "inventory": found})
+        return
+    for one in found:
+        made = one.created_at.isoformat(timespec="seconds")
+        state = "current" if one.current else "replaced"
+        output().print(f"{one.key_id}  {made}  {state}  {one.scope or '-'}", soft_wrap=True)
+
+
+@keys.command(epilog="Example: voiceauth keys rotate --tenant bank")
+def rotate(
+    context: typer.Context,
+    *,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", help="Whose key to replace. Default: all keys.")
+    ] = None,
+    data_dir: options.DataDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Replace the current keys and wrap every data key of the vault under the new ones.
+
+    Safe beside a running server: calls go on meanwhile. Back a key file up again afterwards.
+    """
+    settings = local_settings(context, data_dir)
+    with Progress(console=progress_output(), transient=True) as bar:
+        task = bar.add_task("wrapping data keys", total=None)
+        rotation = rotate_keys(
+            settings,
+            tenant=None if tenant is None else tenant_id(tenant),
+            progress=lambda done, all_: bar.update(task, completed=done, total=all_),
+        )
+    if as_json:
+        print_json(rotation)
+        return
+    output().print(
+        f"New current key {', '.join(rotation.keys)}; {rotation.rewrapped} data key(s) wrapped "
+        f"anew. {_reminder(settings)}",
+        soft_wrap=True,
+    )
+
+
+@keys.command(epilog="Example: voiceauth keys destroy kek-0123456789abcdef --yes")
+def destroy(
+    context: typer.Context,
+    *,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="A replaced key's id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed in scripts.")] = False,
+    data_dir: options.DataDir = None,
+) -> None:
+    """Destroy a replaced key: backups from its time become unreadable, erased people included.
+
+    Refused for a current key, and while the vault needs it. This cannot be undone; copies of the
+    key file keep the key until they are destroyed, too.
+    """
+    settings = local_settings(context, data_dir)
+    if not yes:
+        typer.confirm("Destroy this key, and with it every backup from its time?", abort=True)
+    destroy_key(settings, KeyId(key))
+    output().print(f"{key}: destroyed. {_reminder(settings)}", soft_wrap=True)
+
+
+def _reminder(settings: Settings) -> str:
+    if settings.keys.service == "pkcs11":
+        return "Back up the token again."
+    return f"Back up {settings.storage.keys} again."
 
 
 @models.command("list", epilog="Example: voiceauth models list --json")

@@ -5,7 +5,9 @@ Public:
 
 * ``canonical.bind(kind, **parts)``: an unambiguous encoding of named parts, for associated data.
 * ``envelope.seal`` and ``envelope.open_sealed``: AES-256-GCM with a version byte.
-* ``keyring.FileKeyring``: ``ports.KeyService`` over one key file; ``create``, ``load``,
+* ``pkcs11.Pkcs11Keyring``: ``ports.ManagedKeys`` on a PKCS#11 token (extra ``hsm``).
+* ``secret_file.read_secret``: a passphrase or PIN from a private file.
+* ``keyring.FileKeyring``: ``ports.ManagedKeys`` over one key file; ``create``, ``load``,
   ``rotate``, ``retire``.
 * ``signing.SigningKey`` and ``signing.check_signature``: Ed25519.
 

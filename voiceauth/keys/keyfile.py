@@ -29,7 +29,9 @@ from voiceauth.types import KeyId
 Passphrase = Callable[[], bytes]
 """Fetches the passphrase from wherever it is kept; called once per reading or writing."""
 
-_FORMAT = 1
+_FORMAT = 2
+_READABLE = (1, 2)
+"""Format 1 knew no scopes: all its keys are of the empty one."""
 _SALT_BYTES = 16
 _SCRYPT_COST = {"n": 2**15, "r": 8, "p": 1}  # 32 MiB and about 0.1 s
 _MOST_BYTES = 1_048_576
@@ -42,11 +44,13 @@ class KeyRecord:
     Attributes:
         created_at: ISO 8601, UTC.
         key: 32 bytes.
+        scope: whose data keys it wraps.
     """
 
     key_id: KeyId
     created_at: str
     key: bytes = field(repr=False)
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,15 @@ class KeyMaterial:
 
     Attributes:
         secret: 32 bytes that survive rotation; other secrets are derived from it.
-        keys: oldest first; the last one is current, the others only unwrap.
+        keys: oldest first; the last one of a scope is current, the others only unwrap.
     """
 
     secret: bytes = field(repr=False)
     keys: tuple[KeyRecord, ...] = ()
+
+    def current(self, scope: str) -> KeyRecord | None:
+        """Return the current key of a scope, None if it has none."""
+        return next((one for one in reversed(self.keys) if one.scope == scope), None)
 
 
 def read(path: Path, passphrase: Passphrase | None) -> KeyMaterial:
@@ -108,7 +116,7 @@ def write(
         try:
             _write_private(draft, data)
             if replace:
-                draft.replace(path)
+                _replace(draft, path)
             else:
                 path.hardlink_to(draft)
         finally:
@@ -142,6 +150,20 @@ def _write_private(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def _replace(draft: Path, path: Path) -> None:
+    """Put the new file in place of the old one, then overwrite the old one's content.
+
+    A destroyed key shall not linger in a free block. It is the best that can be done from here:
+    flash and snapshots may keep copies.
+    """
+    with path.open("r+b") as old:
+        length = os.fstat(old.fileno()).st_size
+        draft.replace(path)
+        old.write(bytes(length))
+        old.flush()
+        os.fsync(old.fileno())
+
+
 def _sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -157,7 +179,8 @@ def _formatted(material: KeyMaterial, random: Random, passphrase: Passphrase | N
             {
                 "id": one.key_id,
                 "created_at": one.created_at,
-                "state": "current" if one is material.keys[-1] else "unwrap-only",
+                "scope": one.scope,
+                "state": "current" if one is material.current(one.scope) else "unwrap-only",
                 "key": _base64(one.key),
             }
             for one in material.keys
@@ -165,7 +188,9 @@ def _formatted(material: KeyMaterial, random: Random, passphrase: Passphrase | N
     }
     if passphrase is not None:
         salt = random.token(_SALT_BYTES)
-        box = seal(_stretched(passphrase(), salt), _json(content), _seal_context(salt), random)
+        box = seal(
+            _stretched(passphrase(), salt), _json(content), _seal_context(salt, _FORMAT), random
+        )
         content = {"kdf": "scrypt", **_SCRYPT_COST, "salt": _base64(salt), "box": _base64(box)}
     document = {"version": _FORMAT, "sha256": _checksum(content), "content": content}
     return json.dumps(document, indent=1).encode("ascii") + b"\n"
@@ -174,21 +199,25 @@ def _formatted(material: KeyMaterial, random: Random, passphrase: Passphrase | N
 def _parsed(data: bytes, passphrase: Passphrase | None) -> KeyMaterial:
     document = json.loads(data)
     content = document["content"]
-    if document["version"] != _FORMAT:
+    if document["version"] not in _READABLE:
         raise KeyServiceError("The key file's version is unknown; a newer voiceauth wrote it.")
     if document["sha256"] != _checksum(content):
         raise KeyServiceError("The key file is damaged.", detail="checksum")
     if "kdf" in content:
-        content = _unsealed(content, passphrase)
+        content = _unsealed(content, passphrase, document["version"])
     keys = tuple(
-        KeyRecord(KeyId(one["id"]), one["created_at"], _key(one["key"])) for one in content["keys"]
+        KeyRecord(KeyId(one["id"]), one["created_at"], _key(one["key"]), one.get("scope", ""))
+        for one in content["keys"]
     )
-    if not keys or [one["state"] for one in content["keys"]].count("current") != 1:
-        raise KeyServiceError("The key file is damaged.", detail="not exactly one current key")
+    current = [one.get("scope", "") for one in content["keys"] if one["state"] == "current"]
+    if not keys or sorted(current) != sorted({one.scope for one in keys}):
+        raise KeyServiceError("The key file is damaged.", detail="not one current key per scope")
     return KeyMaterial(_key(content["secret"]), keys)
 
 
-def _unsealed(content: dict[str, Any], passphrase: Passphrase | None) -> dict[str, Any]:
+def _unsealed(
+    content: dict[str, Any], passphrase: Passphrase | None, version: int
+) -> dict[str, Any]:
     if passphrase is None:
         raise KeyServiceError("The key file needs a passphrase.")
     if content["kdf"] != "scrypt" or any(content[k] != v for k, v in _SCRYPT_COST.items()):
@@ -196,7 +225,7 @@ def _unsealed(content: dict[str, Any], passphrase: Passphrase | None) -> dict[st
     salt = base64.b64decode(content["salt"], validate=True)
     box = base64.b64decode(content["box"], validate=True)
     try:
-        plain = open_sealed(_stretched(passphrase(), salt), box, _seal_context(salt))
+        plain = open_sealed(_stretched(passphrase(), salt), box, _seal_context(salt, version))
     except TagMismatchError:
         raise KeyServiceError("The key file's passphrase is wrong.") from None
     opened: dict[str, Any] = json.loads(plain)
@@ -207,8 +236,8 @@ def _stretched(passphrase: bytes, salt: bytes) -> bytes:
     return Scrypt(salt=salt, length=KEY_BYTES, **_SCRYPT_COST).derive(passphrase)
 
 
-def _seal_context(salt: bytes) -> bytes:
-    return bind("key-file", version=_FORMAT, salt=salt)
+def _seal_context(salt: bytes, version: int) -> bytes:
+    return bind("key-file", version=version, salt=salt)
 
 
 def _key(text: str) -> bytes:

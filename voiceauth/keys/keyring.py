@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ports.KeyService`` over one key file: the default, for an installation without a KMS or HSM.
+"""``ports.ManagedKeys`` over one key file: the default, for an installation without a KMS or HSM.
 
 The file must be kept, and backed up, apart from the vault: whoever has both can read everything,
 and whoever loses it has lost every voiceprint.
@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -21,7 +22,7 @@ from voiceauth.keys.canonical import bind
 from voiceauth.keys.envelope import KEY_BYTES, open_sealed, seal
 from voiceauth.keys.keyfile import KeyMaterial, KeyRecord, Passphrase
 from voiceauth.ports import Clock, Random
-from voiceauth.types import KeyId
+from voiceauth.types import KeyId, KeyInfo
 
 
 class FileKeyring:
@@ -46,6 +47,7 @@ class FileKeyring:
         self._random = random
         self._passphrase = passphrase
         self._lock = threading.Lock()
+        self._seen = _stamp(path)
 
     @classmethod
     def create(
@@ -80,17 +82,39 @@ class FileKeyring:
         material = keyfile.read(path, passphrase)
         return cls(path, material, clock=clock, random=random, passphrase=passphrase)
 
-    def current(self) -> KeyId:
-        """Return the id of the key that new data keys are wrapped under."""
-        return self._material.keys[-1].key_id
+    def current(self, scope: str = "") -> KeyId:
+        """Return the id of the key that new data keys of a scope are wrapped under.
+
+        Raises:
+            KeyServiceError: the scope has no key yet, and the file cannot be written.
+        """
+        return self._current(scope).key_id
 
     def key_ids(self) -> tuple[KeyId, ...]:
-        """Return the ids of all keys, oldest first; the last one is current."""
+        """Return the ids of all keys, oldest first."""
         return tuple(one.key_id for one in self._material.keys)
 
-    def wrap(self, key: bytes, context: bytes) -> tuple[KeyId, bytes]:
-        """Wrap a data key under the current key, bound to ``context`` (authenticated)."""
-        kek = self._material.keys[-1]
+    def inventory(self) -> tuple[KeyInfo, ...]:
+        """List all keys, oldest first."""
+        self._refresh()
+        material = self._material
+        return tuple(
+            KeyInfo(
+                one.key_id,
+                one.scope,
+                datetime.fromisoformat(one.created_at),
+                current=one is material.current(one.scope),
+            )
+            for one in material.keys
+        )
+
+    def wrap(self, key: bytes, context: bytes, scope: str = "") -> tuple[KeyId, bytes]:
+        """Wrap a data key under the scope's current key, bound to ``context`` (authenticated).
+
+        Raises:
+            KeyServiceError: the scope has no key yet, and the file cannot be written.
+        """
+        kek = self._current(scope)
         return kek.key_id, seal(kek.key, key, _bound(kek.key_id, context), self._random)
 
     def unwrap(self, key_id: KeyId, wrapped: bytes, context: bytes) -> bytes:
@@ -100,6 +124,7 @@ class FileKeyring:
             KeyServiceError: ``key_id`` is not in the file.
             TagMismatchError: the wrapped key, its id or its context was changed.
         """
+        self._refresh()
         return open_sealed(self._find(key_id).key, wrapped, _bound(key_id, context))
 
     def derive(self, purpose: str) -> bytes:
@@ -108,14 +133,14 @@ class FileKeyring:
         kdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info)
         return kdf.derive(self._material.secret)
 
-    def rotate(self) -> KeyId:
-        """Add a new current key; the old ones still unwrap.
+    def rotate(self, scope: str = "") -> KeyId:
+        """Add a new current key to a scope; the old ones still unwrap.
 
         Raises:
             KeyServiceError: the file cannot be written; the old key stays current.
         """
         with self._exclusive() as material:
-            new = _new_key(self._clock, self._random)
+            new = _new_key(self._clock, self._random, scope)
             self._store(KeyMaterial(material.secret, (*material.keys, new)))
         return new.key_id
 
@@ -125,15 +150,16 @@ class FileKeyring:
         Call it only after every data key of the vault was wrapped anew.
 
         Raises:
-            PolicyError: it is the current key.
+            PolicyError: it is a current key.
             KeyServiceError: there is no such key, or the file cannot be written.
         """
         with self._exclusive() as material:
-            if key_id == material.keys[-1].key_id:
-                raise PolicyError("The current key cannot be retired; rotate first.")
-            kept = tuple(one for one in material.keys if one.key_id != key_id)
-            if len(kept) == len(material.keys):
+            gone = next((one for one in material.keys if one.key_id == key_id), None)
+            if gone is None:
                 raise KeyServiceError("The key file has no such key.", detail=key_id)
+            if gone is material.current(gone.scope):
+                raise PolicyError("A current key cannot be retired; rotate first.")
+            kept = tuple(one for one in material.keys if one is not gone)
             self._store(KeyMaterial(material.secret, kept))
 
     def _store(self, material: KeyMaterial) -> None:
@@ -144,7 +170,29 @@ class FileKeyring:
             passphrase=self._passphrase,
             replace=True,
         )
-        self._material = material
+        self._material, self._seen = material, _stamp(self._path)
+
+    def _current(self, scope: str) -> KeyRecord:
+        self._refresh()
+        found = self._material.current(scope)
+        if found is not None:
+            return found
+        with self._exclusive() as material:
+            found = material.current(scope)  # another process may have come first
+            if found is None:
+                found = _new_key(self._clock, self._random, scope)
+                self._store(KeyMaterial(material.secret, (*material.keys, found)))
+        return found
+
+    def _refresh(self) -> None:
+        """Take over what another process wrote: a new key, or that one was destroyed.
+
+        While the file is away, what is known stays in use: its absence destroys nothing.
+        """
+        stamp = _stamp(self._path)
+        if stamp is not None and stamp != self._seen:
+            self._reload()
+            self._seen = stamp
 
     def _find(self, key_id: KeyId) -> KeyRecord:
         for attempt in range(2):
@@ -181,9 +229,19 @@ def _directory(path: Path) -> int:
         ) from error
 
 
-def _new_key(clock: Clock, random: Random) -> KeyRecord:
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes whenever the file is replaced; None while it is away."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _new_key(clock: Clock, random: Random, scope: str = "") -> KeyRecord:
     name = KeyId(f"kek-{random.token(8).hex()}")
-    return KeyRecord(name, clock.now().isoformat(timespec="seconds"), random.token(KEY_BYTES))
+    made = clock.now().isoformat(timespec="seconds")
+    return KeyRecord(name, made, random.token(KEY_BYTES), scope)
 
 
 def _bound(key_id: KeyId, context: bytes) -> bytes:

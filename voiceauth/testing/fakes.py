@@ -95,14 +95,15 @@ class FakeKeyService:
         self._keys[name] = self._random.token(32)
         return name
 
-    def current(self) -> KeyId:
-        """Return the newest key's id."""
+    def current(self, scope: str = "") -> KeyId:
+        """Return the newest key's id; all scopes share it."""
+        del scope
         self._reachable()
         return list(self._keys)[-1]
 
-    def wrap(self, key: bytes, context: bytes) -> tuple[KeyId, bytes]:
+    def wrap(self, key: bytes, context: bytes, scope: str = "") -> tuple[KeyId, bytes]:
         """Wrap a data key under the current key, bound to ``context``."""
-        name = self.current()
+        name = self.current(scope)
         return name, _locked(self._keys[name], key, context)
 
     def unwrap(self, key_id: KeyId, wrapped: bytes, context: bytes) -> bytes:

@@ -13,28 +13,31 @@ Steps, in an order in which each failure stops the start and nothing half-open s
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 from voiceauth import __version__
 from voiceauth.adapters import SystemClock, SystemRandom
 from voiceauth.config import Settings
 from voiceauth.decision.policy import Policy
-from voiceauth.errors import KeyServiceError, MissingExtraError, SettingsError, StorageError
+from voiceauth.errors import MissingExtraError, SettingsError, StorageError
 from voiceauth.gallery.flat import FaissGallery
-from voiceauth.keys.keyring import FileKeyring
 from voiceauth.liveness.challenge import ChallengeOptions
 from voiceauth.liveness.challenge_book import ChallengeBook
 from voiceauth.models.bundle import load_bundle
-from voiceauth.ports import Clock, Gallery, Random, Recognizer, Vault
+from voiceauth.ports import Clock, Gallery, ManagedKeys, Random, Recognizer, Vault
 from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId
 from voiceauth.usecases.engine import ChallengeDesk, Chore, Engine, EnrolmentRules
 from voiceauth.usecases.instruments import continuity_of, speech_options, spoof_layer
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
+from voiceauth.usecases.keep_keys import KeyDesk
+from voiceauth.usecases.key_services import VAULT_FILE, open_keys
 from voiceauth.vault.open import open_vault
+from voiceauth.vault.store import SqliteVault
 
-VAULT_FILE = "vault.db"
 _PAGE = 500
+_HOUR_SECONDS = 3600.0
 
 
 @contextmanager
@@ -106,7 +109,10 @@ def assemble(
             models=bundle.cards,
             max_audio_seconds=settings.server.max_stream_seconds,
             challenges=challenge_desk(settings, random, recogniser),
-            chores=(Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),),
+            chores=(
+                Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),
+                Chore("keys", _HOUR_SECONDS, key_desk(settings, vault, keys, clock).run),
+            ),
         )
         _record_start(engine, held)  # (5)
         with suppress(StorageError):  # (6) a second place that is away stops no call
@@ -117,25 +123,16 @@ def assemble(
     return engine
 
 
-def open_keys(settings: Settings, *, clock: Clock, random: Random) -> FileKeyring:
-    """Load the key file, or create it when there is no vault that it could belong to.
-
-    Raises:
-        KeyServiceError: there is a vault, but no key file.
-        StorageError: the data directory cannot be made.
-    """
-    path = settings.storage.keys
-    if path.exists():
-        return FileKeyring.load(path, clock=clock, random=random)
-    if (settings.storage.data_dir / VAULT_FILE).exists():
-        raise KeyServiceError(f"The vault's key file {path} is missing; restore it.")
-    try:
-        settings.storage.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        problem = f"Cannot create {settings.storage.data_dir}: {error.strerror}."
-        raise StorageError(problem) from error
-    return FileKeyring.create(path, clock=clock, random=random)
+def key_desk(settings: Settings, vault: SqliteVault, keys: ManagedKeys, clock: Clock) -> KeyDesk:
+    """Return what looks after the age of keys as the settings say."""
+    rotate, backups = settings.keys.rotate_days, settings.keys.backup_days
+    return KeyDesk(
+        vault,
+        keys,
+        clock,
+        rotate_after=timedelta(days=rotate) if rotate else None,
+        backups_kept=timedelta(days=backups) if backups else None,
+    )
 
 
 def fill_gallery(vault: Vault, gallery: Gallery, model: ModelHash) -> int:

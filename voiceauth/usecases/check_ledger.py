@@ -18,9 +18,9 @@ from voiceauth.ports import KeyService
 from voiceauth.scoring.calibration import Calibration
 from voiceauth.scoring.tables import loads
 from voiceauth.types import CallId, LedgerEntry, TenantId
-from voiceauth.usecases.assemble import VAULT_FILE, open_keys
 from voiceauth.usecases.explain_verdict import Explanation, explain, is_about
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, ledger_pages, signing_key
+from voiceauth.usecases.key_services import VAULT_FILE, open_keys
 from voiceauth.vault.open import open_vault
 from voiceauth.vault.second_place import SecondPlace
 from voiceauth.vault.store import SqliteVault

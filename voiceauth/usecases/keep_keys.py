@@ -1,27 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make, list and rotate the key-encryption keys of an installation."""
+"""Make, list, rotate and destroy the key-encryption keys of an installation.
 
+A backup that is older than an erasure still holds the erased subject's wrapped data key. What makes
+it unreadable is the destruction of the key-encryption key of its time. So keys are replaced often
+enough, and a replaced key is destroyed once no backup that shall still be readable needs it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from voiceauth.adapters import SystemClock, SystemRandom
 from voiceauth.config import Settings
-from voiceauth.errors import KeyServiceError
+from voiceauth.errors import InputError, NotFoundError, PolicyError
 from voiceauth.keys.keyring import FileKeyring
-from voiceauth.types import KeyId, TenantId
-from voiceauth.usecases.assemble import VAULT_FILE, open_keys
+from voiceauth.ports import Clock, ManagedKeys
+from voiceauth.types import KeyId, KeyInfo, TenantId
+from voiceauth.usecases.key_services import VAULT_FILE, existing_keys, open_keys
 from voiceauth.vault.open import open_vault
+from voiceauth.vault.store import SqliteVault
+
+Progress = Callable[[int, int], None]
+"""Called with the data keys looked at so far, and all there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What a rotation did: the new current key, and how many data keys are wrapped under it."""
+    """What a rotation did.
+
+    Attributes:
+        current: the new current keys; the first one stands for all in short reports.
+        rewrapped: data keys that are wrapped anew.
+    """
 
     current: KeyId
+    keys: tuple[KeyId, ...]
     rewrapped: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyDesk:
+    """What the care for keys needs.
+
+    Attributes:
+        rotate_after: how old a current key may become; None for no rotation by itself.
+        backups_kept: how long backups are kept; a replaced key is destroyed when it has been
+            replaced for so long. None keeps replaced keys.
+    """
+
+    vault: SqliteVault
+    keys: ManagedKeys
+    clock: Clock
+    rotate_after: timedelta | None = None
+    backups_kept: timedelta | None = None
+
+    def run(self) -> None:
+        """Rotate keys that are too old, and destroy those that no kept backup needs.
+
+        Raises:
+            KeyServiceError: the key service is down; what was done stays done.
+            StorageError: the vault cannot be written.
+        """
+        now = self.clock.now()
+        for one in self.keys.inventory():
+            due = self.rotate_after is not None and now - one.created_at >= self.rotate_after
+            if one.current and due:
+                rotate(self, scopes=(one.scope,))
+        if self.backups_kept is not None:
+            for gone in replaced_before(self.keys.inventory(), self.backups_kept, self.clock):
+                destroy(self, gone)
+
+
 def init_keys(settings: Settings) -> tuple[KeyId, ...]:
-    """Create the key file of a new installation.
+    """Create the keys of a new installation.
 
     Raises:
         PolicyError: there is a key file already.
@@ -30,53 +82,114 @@ def init_keys(settings: Settings) -> tuple[KeyId, ...]:
     """
     clock, random = SystemClock(), SystemRandom()
     path = settings.storage.keys
-    if path.exists():  # refuses with the reason; nothing is replaced
+    if settings.keys.service == "file" and path.exists():
+        # Refuses with the reason; nothing is replaced.
         return FileKeyring.create(path, clock=clock, random=random).key_ids()
-    return open_keys(settings, clock=clock, random=random).key_ids()
+    keys = open_keys(settings, clock=clock, random=random)
+    keys.current()
+    return tuple(one.key_id for one in keys.inventory())
 
 
-def list_keys(settings: Settings) -> tuple[KeyId, ...]:
-    """Return the ids of the keys, oldest first; the last one is current.
+def list_keys(settings: Settings) -> tuple[KeyInfo, ...]:
+    """List the keys, oldest first. Raises KeyServiceError."""
+    keys = existing_keys(settings, clock=SystemClock(), random=SystemRandom())
+    return tuple(keys.inventory())
+
+
+def rotate_keys(
+    settings: Settings, *, tenant: TenantId | None = None, progress: Progress | None = None
+) -> Rotation:
+    """Replace the current keys, wrap every data key of the vault anew, and record it.
+
+    The old keys stay, because backups made before still need them. A rotation that broke off is
+    finished by the next one.
+
+    Args:
+        settings: of the installation.
+        tenant: whose key to replace; None for all.
+        progress: told how far the wrapping has come.
 
     Raises:
-        KeyServiceError: there is no usable key file.
-    """
-    return _existing(settings).key_ids()
-
-
-def rotate_keys(settings: Settings) -> Rotation:
-    """Add a new current key, wrap every data key of the vault under it, and record it.
-
-    The old keys stay in the file, because backups made before still need them. A rotation that
-    broke off is finished by the next one.
-
-    Raises:
-        KeyServiceError: there is no usable key file, or it cannot be written.
+        KeyServiceError: there are no usable keys, or none can be made.
         StorageError: the vault cannot be written; both keys still open it.
     """
-    keys = _existing(settings)
-    current = keys.rotate()
+    if not (settings.storage.data_dir / VAULT_FILE).exists():
+        keys = existing_keys(settings, clock=SystemClock(), random=SystemRandom())
+        new = keys.rotate(tenant or "")
+        return Rotation(new, (new,), 0)
+    with _opened(settings) as desk:
+        found = dict.fromkeys(one.scope for one in desk.keys.inventory())
+        scopes = tuple(found) if tenant is None else (tenant,)
+        if not set(scopes) <= set(found):
+            raise NotFoundError("This tenant has no key yet.")
+        return rotate(desk, scopes=scopes, progress=progress)
+
+
+def rotate(desk: KeyDesk, *, scopes: tuple[str, ...], progress: Progress | None = None) -> Rotation:
+    """Replace the current keys of some scopes in an open vault. Errors as ``rotate_keys``."""
+    new = tuple(desk.keys.rotate(scope) for scope in scopes)
+    rewrapped = desk.vault.rewrap_keys(progress)
+    with desk.vault.begin() as transaction:
+        transaction.append(
+            at=desk.clock.now(),
+            tenant=TenantId(""),
+            event="keys.rotated",
+            body={"key": new[-1], "keys": list(new), "rewrapped": rewrapped},
+        )
+    return Rotation(new[-1], new, rewrapped)
+
+
+def destroy_key(settings: Settings, key_id: KeyId) -> None:
+    """Destroy a replaced key for good. Errors as ``destroy``."""
+    with _opened(settings) as desk:
+        destroy(desk, key_id)
+
+
+def destroy(desk: KeyDesk, key_id: KeyId) -> None:
+    """Destroy a replaced key: backups whose data keys it wraps become unreadable, and that is why.
+
+    The vault is locked meanwhile, so that no data key can be wrapped under it unseen. The entry is
+    written first: if the destruction fails, the entry is rolled back.
+
+    Raises:
+        PolicyError: it is current, or the vault still needs it.
+        KeyServiceError: there is no such key, or the key service is down.
+    """
+    with desk.vault.begin() as transaction:
+        if transaction.wrapped_under(key_id):
+            raise PolicyError("Data keys are still wrapped under this key; rotate first.")
+        transaction.append(
+            at=desk.clock.now(),
+            tenant=TenantId(""),
+            event="keys.destroyed",
+            body={"key": key_id},
+        )
+        desk.keys.retire(key_id)
+
+
+def replaced_before(
+    inventory: Sequence[KeyInfo], age: timedelta, clock: Clock
+) -> tuple[KeyId, ...]:
+    """Return the keys whose successor is older than ``age``: no newer backup needs them."""
+    if age < timedelta(0):
+        raise InputError("Backups cannot be kept for less than no time.")
+    found = []
+    for place, one in enumerate(inventory):
+        later = [other for other in inventory[place + 1 :] if other.scope == one.scope]
+        if later and clock.now() - later[0].created_at >= age:
+            found.append(one.key_id)
+    return tuple(found)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[KeyDesk]:
+    clock, random = SystemClock(), SystemRandom()
     path = settings.storage.data_dir / VAULT_FILE
     if not path.exists():
-        return Rotation(current, 0)
-    clock = SystemClock()
-    vault = open_vault(path, keys, clock=clock, random=SystemRandom())
+        raise NotFoundError(f"There is no vault in {settings.storage.data_dir}.")
+    keys = existing_keys(settings, clock=clock, random=random)
+    vault = open_vault(path, keys, clock=clock, random=random)
     try:
-        rewrapped = vault.rewrap_keys()
-        with vault.begin() as transaction:
-            transaction.append(
-                at=clock.now(),
-                tenant=TenantId(""),
-                event="keys.rotated",
-                body={"key": current, "rewrapped": rewrapped},
-            )
+        yield KeyDesk(vault, keys, clock)
     finally:
         vault.close()
-    return Rotation(current, rewrapped)
-
-
-def _existing(settings: Settings) -> FileKeyring:
-    path = settings.storage.keys
-    if not path.exists():
-        raise KeyServiceError(f"There is no key file {path}; make one with `voiceauth keys init`.")
-    return FileKeyring.load(path, clock=SystemClock(), random=SystemRandom())

@@ -45,7 +45,7 @@ class Sealer:
     def new_key(self, tenant: TenantId, row_key: bytes) -> tuple[SubjectKey, KeyId, bytes]:
         """Make a subject's data key; return it opened, and wrapped with its wrapping key's id."""
         data_key = self._random.token(KEY_BYTES)
-        key_id, wrapped = self._keys.wrap(data_key, _key_context(tenant, row_key))
+        key_id, wrapped = self._keys.wrap(data_key, _key_context(tenant, row_key), tenant)
         return SubjectKey(tenant, row_key, data_key), key_id, wrapped
 
     def open_key(
@@ -62,11 +62,11 @@ class Sealer:
 
     def rewrap(self, key: SubjectKey) -> tuple[KeyId, bytes]:
         """Wrap an opened data key under the current wrapping key."""
-        return self._keys.wrap(key.data_key, _key_context(key.tenant, key.row_key))
+        return self._keys.wrap(key.data_key, _key_context(key.tenant, key.row_key), key.tenant)
 
-    def current(self) -> KeyId:
-        """Return the current wrapping key's id."""
-        return self._keys.current()
+    def current(self, tenant: TenantId) -> KeyId:
+        """Return a tenant's current wrapping key's id."""
+        return self._keys.current(tenant)
 
     def seal(
         self, key: SubjectKey, payload: bytes, kind: str, *, record: str = "", model: str = ""

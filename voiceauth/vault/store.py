@@ -2,7 +2,7 @@
 """``ports.Vault`` over SQLite: transactions, the ledger beside them, and its anchor."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from voiceauth.errors import EngineError, StorageError
@@ -18,6 +18,8 @@ from voiceauth.vault.sealing import Sealer
 from voiceauth.vault.transaction import SqliteTransaction
 
 _BATCH = 500
+_REWRAP_BATCH = 50
+"""Rows per write transaction: a call that has to write waits for one batch at most."""
 
 
 class SqliteVault:
@@ -104,22 +106,29 @@ class SqliteVault:
         anchored = self._anchor.read()
         return audit(self._entries(), Testimony(anchored, checkpoints, hashes))
 
-    def rewrap_keys(self) -> int:
-        """Wrap every subject's data key under the current wrapping key; return how many changed.
+    def rewrap_keys(self, progress: Callable[[int, int], None] | None = None) -> int:
+        """Wrap every data key under its tenant's current key; return how many changed.
 
         Works in short transactions, so that calls go on; may be repeated after a failure.
+
+        Args:
+            progress: called after each step with the subjects looked at, and all there are.
 
         Raises:
             KeyServiceError: the key service is down, or does not know an old key.
             StorageError: the vault cannot be written; what was done so far stays done.
         """
-        total, after = 0, b""
+        total, seen, after = 0, 0, b""
+        with self._connections.reader() as connection, translated():
+            whole = int(connection.execute("SELECT count(*) FROM subjects").fetchone()[0])
         while True:
             with self.begin() as transaction:
-                last, changed = transaction.rewrap(after, _BATCH)
-            total += changed
+                last, looked, changed = transaction.rewrap(after, _REWRAP_BATCH)
+            total, seen = total + changed, seen + looked
             if last is None:
                 return total
+            if progress is not None:
+                progress(min(seen, whole), whole)
             after = last
 
     def close(self) -> None:

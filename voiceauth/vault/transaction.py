@@ -306,7 +306,7 @@ class SqliteTransaction:
         self.last_entry = entry
         return entry
 
-    def rewrap(self, after: bytes, limit: int) -> tuple[bytes | None, int]:
+    def rewrap(self, after: bytes, limit: int) -> tuple[bytes | None, int, int]:
         """Wrap a batch of data keys under the current wrapping key.
 
         Args:
@@ -314,8 +314,8 @@ class SqliteTransaction:
             limit: most rows to look at.
 
         Returns:
-            The last row key looked at (None when there are no more rows), and how many were
-            wrapped anew.
+            The last row key looked at (None when there are no more rows), how many rows that
+            were, and how many were wrapped anew.
         """
         rows = [
             _Row(*row)
@@ -328,7 +328,7 @@ class SqliteTransaction:
         ]
         changed = 0
         for row in rows:
-            if row.key_id == self._sealer.current():
+            if row.key_id == self._sealer.current(row.tenant):
                 continue
             key_id, wrapped = self._sealer.rewrap(self._key(row))
             changed += self._write(
@@ -338,7 +338,11 @@ class SqliteTransaction:
                 row.row_key,
             )
         self.shredded |= changed > 0
-        return (rows[-1].row_key if rows else None), changed
+        return (rows[-1].row_key if rows else None), len(rows), changed
+
+    def wrapped_under(self, key_id: KeyId) -> int:
+        """Return how many data keys a wrapping key still wraps."""
+        return int(self._select("SELECT count(*) FROM subjects WHERE key_id = ?", key_id)[0][0])
 
     def _find(self, tenant: TenantId, subject: SubjectId) -> _Row | None:
         found = self._select(

@@ -89,7 +89,7 @@ def test_a_newer_key_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     created(path)
     document = json.loads(path.read_text())
-    path.write_text(json.dumps({**document, "version": 2}))
+    path.write_text(json.dumps({**document, "version": 3}))
 
     with pytest.raises(KeyServiceError, match="newer"):
         loaded(path)
