@@ -424,7 +424,7 @@ class Settings(BaseSettings):
     tokens: TokenSettings = Field(default_factory=TokenSettings)
     client: ClientSettings = Field(default_factory=ClientSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
-    keys: KeySettings = Field(default_factory=KeySettings)
+    keyring: KeySettings = Field(default_factory=KeySettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     speech: SpeechSettings = Field(default_factory=SpeechSettings)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from voiceauth.config import KeySettings, Settings, StorageSettings
 from voiceauth.errors import (
     KeyServiceError,
     MissingExtraError,
@@ -21,6 +22,8 @@ from voiceauth.keys.pkcs11 import Pkcs11Keyring, Token
 from voiceauth.testing.fakes import EPOCH, FakeClock, FakeRandom
 from voiceauth.testing.records import MODEL, made_up_voiceprint
 from voiceauth.types import KeyId, SubjectId, TenantId
+from voiceauth.usecases.keep_keys import init_keys, list_keys
+from voiceauth.usecases.key_services import open_keys
 from voiceauth.vault.open import open_vault
 
 DATA_KEY = bytes(range(32))
@@ -248,3 +251,32 @@ def test_a_vault_lives_on_a_token(new_token: New, tmp_path: Path) -> None:
     with pytest.raises(WrongKeyError):
         open_vault(path, keyring(new_token()), clock=FakeClock(), random=FakeRandom(6))
     assert room.__name__ == "voiceauth.keys.pkcs11"
+
+
+def test_an_installation_is_made_on_the_token_that_the_settings_name(
+    new_token: New, tmp_path: Path
+) -> None:
+    """The keys are made once, found again, and never made anew beside a vault."""
+    token = new_token()
+    (tmp_path / "pin").write_text(token.pin())
+    (tmp_path / "pin").chmod(0o600)
+    choice = KeySettings(
+        service="pkcs11",
+        pkcs11_module=Path(token.module),
+        token_label=token.label,
+        pin_file=tmp_path / "pin",
+    )
+    settings = Settings(storage=StorageSettings(data_dir=tmp_path / "data"), keyring=choice)
+    clock, random = FakeClock(), FakeRandom(7)
+
+    made = init_keys(settings)
+
+    assert [one.key_id for one in list_keys(settings)] == list(made)
+    empty = choice.model_copy(update={"token_label": new_token().label})
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "vault.db").touch()
+    with pytest.raises(KeyServiceError, match="no keys"):
+        open_keys(settings.model_copy(update={"keyring": empty}), clock=clock, random=random)
+    unnamed = choice.model_copy(update={"pin_file": None})
+    with pytest.raises(KeyServiceError, match="pin_file"):
+        open_keys(settings.model_copy(update={"keyring": unnamed}), clock=clock, random=random)

@@ -31,9 +31,10 @@ from voiceauth.models.locate import default_model_directory
 from voiceauth.testing.records import made_up_consent
 from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId, Voiceprint, VoiceprintId
 from voiceauth.usecases import manage_subjects
-from voiceauth.usecases.assemble import VAULT_FILE, assemble, assembled
+from voiceauth.usecases.assemble import assemble, assembled
 from voiceauth.usecases.check_models import verify_models
 from voiceauth.usecases.engine import Engine
+from voiceauth.usecases.key_services import VAULT_FILE
 
 TINY_SPOOF = Path(__file__).parents[1] / "data" / "tiny-spoof.onnx"
 TENANT, ANNA = TenantId("bank"), SubjectId("anna")

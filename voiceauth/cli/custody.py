@@ -110,7 +110,7 @@ def destroy(
 
 
 def _reminder(settings: Settings) -> str:
-    if settings.keys.service == "pkcs11":
+    if settings.keyring.service == "pkcs11":
         return "Back up the token again."
     return f"Back up {settings.storage.keys} again."
 

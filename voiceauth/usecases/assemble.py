@@ -125,7 +125,7 @@ def assemble(
 
 def key_desk(settings: Settings, vault: SqliteVault, keys: ManagedKeys, clock: Clock) -> KeyDesk:
     """Return what looks after the age of keys as the settings say."""
-    rotate, backups = settings.keys.rotate_days, settings.keys.backup_days
+    rotate, backups = settings.keyring.rotate_days, settings.keyring.backup_days
     return KeyDesk(
         vault,
         keys,

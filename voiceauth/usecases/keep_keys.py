@@ -82,7 +82,7 @@ def init_keys(settings: Settings) -> tuple[KeyId, ...]:
     """
     clock, random = SystemClock(), SystemRandom()
     path = settings.storage.keys
-    if settings.keys.service == "file" and path.exists():
+    if settings.keyring.service == "file" and path.exists():
         # Refuses with the reason; nothing is replaced.
         return FileKeyring.create(path, clock=clock, random=random).key_ids()
     keys = open_keys(settings, clock=clock, random=random)

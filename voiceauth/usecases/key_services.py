@@ -23,7 +23,7 @@ def open_keys(settings: Settings, *, clock: Clock, random: Random) -> ManagedKey
         MissingExtraError: the settings name a token and python-pkcs11 is not installed.
     """
     fresh = not (settings.storage.data_dir / VAULT_FILE).exists()
-    if settings.keys.service == "pkcs11":
+    if settings.keyring.service == "pkcs11":
         return Pkcs11Keyring(_token(settings), clock=clock, random=random, create=fresh)
     path = settings.storage.keys
     if path.exists():
@@ -36,13 +36,13 @@ def open_keys(settings: Settings, *, clock: Clock, random: Random) -> ManagedKey
     except OSError as error:
         problem = f"Cannot create {settings.storage.data_dir}: {error.strerror}."
         raise StorageError(problem) from error
-    fetch = _passphrase(settings.keys.passphrase_file)
+    fetch = _passphrase(settings.keyring.passphrase_file)
     return FileKeyring.create(path, clock=clock, random=random, passphrase=fetch)
 
 
 def existing_keys(settings: Settings, *, clock: Clock, random: Random) -> ManagedKeys:
     """Open keys that must be there already. Errors as ``open_keys``."""
-    if settings.keys.service == "pkcs11":
+    if settings.keyring.service == "pkcs11":
         return Pkcs11Keyring(_token(settings), clock=clock, random=random)
     path = settings.storage.keys
     if not path.exists():
@@ -52,15 +52,17 @@ def existing_keys(settings: Settings, *, clock: Clock, random: Random) -> Manage
 
 def load_key_file(settings: Settings, *, clock: Clock, random: Random) -> FileKeyring:
     """Open the key file with the passphrase that the settings lead to."""
-    fetch = _passphrase(settings.keys.passphrase_file)
+    fetch = _passphrase(settings.keyring.passphrase_file)
     path = settings.storage.keys
     return FileKeyring.load(path, clock=clock, random=random, passphrase=fetch)
 
 
 def _token(settings: Settings) -> Token:
-    keys = settings.keys
+    keys = settings.keyring
     if keys.pkcs11_module is None or keys.pin_file is None:
-        raise KeyServiceError("keys.service = pkcs11 needs keys.pkcs11_module and keys.pin_file.")
+        raise KeyServiceError(
+            "keyring.service = pkcs11 needs keyring.pkcs11_module and keyring.pin_file."
+        )
     pin_file = keys.pin_file
     return Token(
         str(keys.pkcs11_module), keys.token_label, lambda: read_secret(pin_file).decode("utf-8")
