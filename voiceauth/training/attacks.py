@@ -2,16 +2,18 @@
 """Makes a pack of synthetic speech from the recorded one: ``voiceauth train spoof-data``.
 
 Two kinds: recordings of one split's speakers taken through copy-synthesis (``vocoders``, Codec2),
-and texts read by the system's text-to-speech programs (``reading_voices``). Everything is written
-as Ogg Opus at about 32 kbit/s, 16 kHz, as the recorded speech is, and listed in a ``manifest.csv``
-of the same columns, so that one reader serves both and the coding tells nothing about the class.
+and texts read by the system's text-to-speech programs (``reading_voices``). Everything is listed in
+a ``manifest.csv`` of the recorded pack's columns, so that one reader serves both.
 
 Rules:
 
 - The speakers of a pack are those of the split that was asked for; a pack of test speakers is for
   measuring only, and its rows say ``test``.
 - A file that exists is not made again; the manifest is written last, so an interrupted run goes on.
-- The same seed makes the same pack.
+- The same seed makes the same pack, and a pack with more originals contains one with fewer.
+- A copy has its original in the pack, under the same file name in ``recorded``: training sends the
+  two through the same call, so that nothing but the synthesis tells them apart. Both are stored
+  without loss. What was read aloud is stored as Ogg Opus at about 32 kbit/s, as recorded speech is.
 """
 
 import csv
@@ -23,7 +25,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from voiceauth.training.copying import COPYING
 from voiceauth.training.corpus import RATE_HZ, Corpus, load_corpus
+from voiceauth.training.neural_voices import NEURAL, read_neural
 from voiceauth.training.reading_voices import (
     SENTENCES,
     VOICES,
@@ -31,7 +35,7 @@ from voiceauth.training.reading_voices import (
     read_aloud,
     through_codec2,
 )
-from voiceauth.training.vocoders import COPYING, Vocoder
+from voiceauth.training.vocoders import Vocoder
 from voiceauth.units import Seconds
 
 FloatArray = NDArray[np.float32]
@@ -43,7 +47,9 @@ _LEAST: Seconds = 1.5
 _OPUS_LEVEL = 0.896
 """Of libsndfile's scale from 256 to 6 kbit/s: 32 kbit/s."""
 _PEAK = 0.9
+RECORDED = "recorded"
 _LICENCE = "derived: as the recording"
+_READ_LICENCE = "read by the named program"
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,10 @@ class AttackPlan:
         out: root of the new pack.
         split: whose speakers are copied; texts are read for ``train`` and ``test`` alike.
         source: keep only this set's recordings; empty keeps all.
-        copies: recordings per copying system.
+        originals: recordings that are copied.
+        each: copying systems per original, drawn; 0 takes all.
         readings: texts per reading voice.
+        neural: texts per neural voice of an installed package.
         longest: seconds taken of a recording.
         seed: of everything random.
     """
@@ -67,9 +75,11 @@ class AttackPlan:
     out: Path
     split: str = "train"
     source: str = ""
-    copies: int = 240
+    originals: int = 1000
+    each: int = 4
     readings: int = 6
-    longest: Seconds = 6.0
+    neural: int = 40
+    longest: Seconds = 3.6
     seed: int = 1
 
 
@@ -88,15 +98,15 @@ def make(plan: AttackPlan) -> dict[str, int]:
         counts["codec2"] = 0
     else:
         copying["codec2"] = through_codec2
-    rows: list[dict[str, str]] = []
-    for system, vocoder in copying.items():
-        made = _copies(plan, recorded, system, vocoder)
-        counts[system] = len(made)
-        rows += made
+    rows = _copies(plan, recorded, copying)
+    for system in copying:
+        counts[system] = sum(row["system"] == system for row in rows)
     for made in (_readings(plan, number) for number in range(len(VOICES))):
         rows += made
-    for voice in VOICES:
-        counts[voice.system] = sum(row["system"] == voice.system for row in rows)
+    for name in NEURAL:
+        rows += _neural(plan, name)
+    for system in (*(voice.system for voice in VOICES), *NEURAL):
+        counts[system] = sum(row["system"] == system for row in rows)
     _write_manifest(plan.out, rows)
     return counts
 
@@ -120,21 +130,46 @@ def choose(recorded: Corpus, count: int, seed: int) -> list[int]:
 
 
 def _copies(
-    plan: AttackPlan, recorded: Corpus, system: str, vocoder: Vocoder
+    plan: AttackPlan, recorded: Corpus, copying: dict[str, Vocoder]
 ) -> list[dict[str, str]]:
-    seed = zlib.crc32(f"{plan.seed} {plan.split} {system}".encode())
+    seed = zlib.crc32(f"{plan.seed} {plan.split}".encode())
+    names = list(copying)
     rows = []
-    for number, index in enumerate(choose(recorded, plan.copies, seed)):
+    for number, index in enumerate(choose(recorded, plan.originals, seed)):
         clip = recorded.clips[index]
-        path = f"{plan.split}/{system}/{number:04d}.opus"
         rng = np.random.default_rng((seed, number))
         samples = round(plan.longest * RATE_HZ)
         start = int(rng.integers(max(1, clip.length - samples + 1)))
+        piece = recorded.samples(index)[start : start + samples]
+        seconds = len(piece) / RATE_HZ
+        path = f"{plan.split}/{RECORDED}/{number:04d}.flac"
+        write_exactly(plan.out / path, piece)
+        row = _row(path, RECORDED, clip.speaker, plan.split, seconds, "")
+        rows.append(row | {"kind": RECORDED})
+        for place in rng.permutation(len(names))[: plan.each or len(names)]:
+            system, own = names[place], np.random.default_rng((seed, number, int(place)))
+            path = f"{plan.split}/{system}/{number:04d}.flac"
+            if not (plan.out / path).exists():
+                write_exactly(plan.out / path, copying[system](piece, own))
+            rows.append(_row(path, "copied", clip.speaker, plan.split, seconds, system))
+    return rows
+
+
+def _neural(plan: AttackPlan, name: str) -> list[dict[str, str]]:
+    """Texts read by the neural voice of an installed package; none where there is no package."""
+    if NEURAL[name].missing():
+        return []
+    seed = zlib.crc32(f"{plan.seed} {plan.split} {name}".encode())
+    rng = np.random.default_rng(seed)
+    rows = []
+    for reading in range(plan.neural):
+        text = " ".join(SENTENCES[i] for i in rng.permutation(len(SENTENCES))[:2])
+        path = f"{plan.split}/{name}/{reading:03d}.opus"
         if not (plan.out / path).exists():
-            piece = recorded.samples(index)[start : start + samples]
-            write_speech(plan.out / path, vocoder(piece, rng))
-        seconds = min(clip.length, samples) / RATE_HZ
-        rows.append(_row(path, "copied", clip.speaker, plan.split, seconds, system))
+            write_speech(plan.out / path, read_neural(name, text, rng))
+        seconds = soundfile.info(str(plan.out / path)).duration
+        row = _row(path, "read", f"{name}:{reading % 4}", plan.split, seconds, name)
+        rows.append(row | {"licence": NEURAL[name].licence})
     return rows
 
 
@@ -153,7 +188,8 @@ def _readings(plan: AttackPlan, number: int) -> list[dict[str, str]]:
             write_speech(plan.out / path, read_aloud(voice, text, rng))
         seconds = soundfile.info(str(plan.out / path)).duration
         name = f"{voice.system}:{voice.name}"
-        rows.append(_row(path, "read", name, plan.split, seconds, voice.system))
+        row = _row(path, "read", name, plan.split, seconds, voice.system)
+        rows.append(row | {"licence": _READ_LICENCE})
     return rows
 
 
@@ -163,6 +199,19 @@ def _row(  # noqa: PLR0917 - the columns in their order
     known = {"path": path, "set": kind, "kind": "spoof", "speaker": speaker, "split": split}
     known |= {"seconds": f"{seconds:.3f}", "sample_rate": str(RATE_HZ), "system": system}
     return dict.fromkeys(COLUMNS, "") | known | {"licence": _LICENCE}
+
+
+def write_exactly(path: Path, waveform: FloatArray) -> None:
+    """Write 16 kHz speech as FLAC unless the file exists; the peak is held below full scale."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    finite = np.nan_to_num(waveform, nan=0.0, posinf=0.0, neginf=0.0)
+    peak = float(np.abs(finite).max(initial=0.0))
+    temporary = path.with_suffix(".tmp")
+    scaled = finite * np.float32(min(1.0, _PEAK / max(peak, 1e-9)))
+    soundfile.write(str(temporary), scaled, RATE_HZ, format="FLAC", subtype="PCM_16")
+    temporary.replace(path)
 
 
 def write_speech(path: Path, waveform: FloatArray) -> None:

@@ -27,13 +27,17 @@ def spoof_data(  # noqa: PLR0917 - options, all named on the command line
     cache: Cache = None,
     split: str = "train",
     source: Annotated[str, typer.Option(help="Only this set's recordings.")] = "",
-    copies: Annotated[int, typer.Option(help="Recordings per vocoder.")] = 240,
+    originals: Annotated[int, typer.Option(help="Recordings that are copied.")] = 1000,
+    each: Annotated[int, typer.Option(help="Vocoders per recording; 0 takes all.")] = 4,
     readings: Annotated[int, typer.Option(help="Texts per voice.")] = 6,
+    neural: Annotated[int, typer.Option(help="Texts per neural voice of a package.")] = 40,
 ) -> None:
     """Make synthetic speech from one split's speakers and from the system's reading voices."""
     from voiceauth.training.attacks import AttackPlan, make  # noqa: PLC0415 - extras
 
-    plan = AttackPlan(data, cache or out / "cache", out, split, source, copies, readings)
+    plan = AttackPlan(
+        data, cache or out / "cache", out, split, source, originals, each, readings, neural
+    )
     for system, count in make(plan).items():
         typer.echo(f"{system}: {count or 'not installed'}")
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Telephone crops of recorded and synthetic speech for the spoof detector, drawn without end.
 
-Both classes pass the same hands: the same limits on pauses (``corpus``), the same changes of
-speed, the same simulated calls, the same levels. Half of a batch is recorded speech. The synthetic
-half is drawn by system, so that the system with most files does not rule what is learnt.
+Crops come in groups of four that pass the same call: a recording, a copy of that very stretch by
+some vocoder, a stretch of a reading voice, and another person's recording. Room, noise, codec and
+level thus say nothing about the class, and between the first two nothing but the synthesis does.
+Both classes have the same limits on pauses and the same changes of speed.
 
 A simulated call costs more than a training step on it, so each one serves several batches: fresh
-crops replace the oldest of a pool, and batches are drawn from the pool.
+groups replace the oldest of a pool, and batches are drawn from the pool.
 """
 
 import csv
@@ -15,18 +16,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import soxr
 import torch
 from numpy.typing import NDArray
 
 from voiceauth.errors import SettingsError
+from voiceauth.testing.acoustics import coloured
 from voiceauth.testing.channel import Severity, Sounds, apply, draw_channel
+from voiceauth.testing.codecs import Codec, Coding, transcode
+from voiceauth.training.copying import KEEPS_PHASE
 from voiceauth.training.corpus import RATE_HZ, Corpus
-from voiceauth.training.voices import Variant, vary
+from voiceauth.training.pauses import limit_pauses
 from voiceauth.units import Rate, Seconds
 
 FloatArray = NDArray[np.float32]
 PHONE_HZ = 8000
-CALLS = Severity(snr_db=(8.0, 35.0), response_db=3.0, reverberant=0.25, slow_codecs=0.4)
+CALLS = Severity(snr_db=(8.0, 35.0), response_db=3.0, reverberant=0.15, slow_codecs=0.5)
+GROUP = 4
+"""Recording, its copy, a reading voice, another recording."""
+LABELS = (0.0, 1.0, 1.0, 0.0)
+_EASY_WEIGHT = 1.0
+_LIMIT_WEIGHT = 0.3
+"""How often systems that keep recorded phases are drawn, beside the others."""
 
 
 @dataclass(frozen=True)
@@ -34,39 +45,75 @@ class SpoofCropPlan:
     """How batches are drawn.
 
     Args:
-        batch: crops per batch, half of them recorded.
-        seconds: of every crop.
+        batch: crops per batch, a multiple of ``GROUP``.
+        seconds: of every crop that passes a call.
+        shortest: seconds of the shortest batch; each batch is cut to a drawn length.
         reuse: batches that a simulated call serves on average.
-        pool: crops kept.
-        neural: share of the synthetic half that comes from the recorded pack's neural systems.
+        pool: groups kept.
+        neural: share of the reading voices that are the recorded pack's neural systems.
         speeds: range of the change of speed that both classes pass.
+        recoded: share of the groups that pass a speech coder of a file or a message first.
         severity: of the simulated calls.
     """
 
-    batch: int = 32
+    batch: int = 40
     seconds: Seconds = 3.0
-    reuse: int = 4
-    pool: int = 2048
-    neural: Rate = 0.55
-    speeds: tuple[float, float] = (0.92, 1.08)
+    shortest: Seconds = 2.0
+    reuse: int = 8
+    pool: int = 3000
+    neural: Rate = 0.65
+    speeds: tuple[float, float] = (0.9, 1.12)
+    recoded: Rate = 0.2
     severity: Severity = field(default_factory=lambda: CALLS)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Clips that are drawn alike: one system, or recorded speech.
+    """Clips that are drawn alike: one system, or one set of recorded speech.
 
     Args:
         corpus: where the clips lie.
         clips: indices into it.
-        synthetic: the label.
-        weight: how often it is drawn, within its label.
+        weight: how often it is drawn, among its like.
     """
 
     corpus: Corpus
     clips: tuple[int, ...]
-    synthetic: bool
     weight: float
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A recording with its copies.
+
+    Args:
+        corpus: of the copies.
+        original: index into the corpus of originals.
+        copies: index into the corpus of copies, by system.
+    """
+
+    corpus: Corpus
+    original: int
+    copies: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All that groups are drawn from.
+
+    Args:
+        people: recorded speech by set.
+        readers: reading voices by system.
+        originals: recordings that were copied.
+        copied: those recordings with their copies.
+        systems: copying systems in use, with their weights.
+    """
+
+    people: tuple[Source, ...]
+    readers: tuple[Source, ...]
+    originals: Corpus
+    copied: tuple[Copied, ...]
+    systems: dict[str, float]
 
 
 def systems_of(root: Path) -> dict[str, str]:
@@ -85,83 +132,141 @@ def by_system(
     return {name: tuple(clips) for name, clips in found.items() if name not in leave_out}
 
 
-def build_sources(
+def build_sources(  # noqa: PLR0917 - packs in their order
     speech: Corpus,
     neural: tuple[Corpus, dict[str, str]],
+    originals: Corpus,
     made: tuple[Corpus, dict[str, str]],
     plan: SpoofCropPlan,
     leave_out: Sequence[str] = (),
-) -> tuple[Source, ...]:
+) -> Sources:
     """Sources of both labels.
 
     Args:
         speech: recorded train speech.
         neural: the recorded pack's synthetic speech and its systems by path.
-        made: the attack pack's and its systems by path.
+        originals: the recordings that the attack pack's copies were made of.
+        made: the attack pack's synthetic speech and its systems by path.
         plan: shares.
         leave_out: systems that are never drawn.
 
     Raises:
-        SettingsError: a pack has no system left.
+        SettingsError: no reading voice or no copy is left.
     """
-    sources = []
+    people = []
     for name in sorted({clip.source for clip in speech.clips}):
         own = tuple(i for i, clip in enumerate(speech.clips) if clip.source == name)
         seconds = sum(speech.clips[i].length for i in own) / RATE_HZ
-        sources.append(Source(speech, own, synthetic=False, weight=float(np.sqrt(seconds))))
-    for (corpus, systems), share in ((neural, plan.neural), (made, 1.0 - plan.neural)):
-        groups = by_system(corpus, systems, leave_out)
-        if not groups:
-            raise SettingsError("A pack of synthetic speech has no system left to learn from.")
+        people.append(Source(speech, own, float(np.sqrt(seconds))))
+    corpus, systems = made
+    place = {Path(clip.path).stem: i for i, clip in enumerate(originals.clips)}
+    copies: dict[str, dict[str, int]] = {}
+    for i, clip in enumerate(corpus.clips):
+        if clip.source == "copied" and systems[clip.path] not in leave_out:
+            copies.setdefault(Path(clip.path).stem, {})[systems[clip.path]] = i
+    copied = tuple(Copied(corpus, place[stem], own) for stem, own in sorted(copies.items()))
+    readers = []
+    read = {c.path: systems[c.path] for c in corpus.clips if c.source != "copied"}
+    for (pack, names), share in ((neural, plan.neural), ((corpus, read), 1.0 - plan.neural)):
+        groups: dict[str, list[int]] = {}
+        for i, clip in enumerate(pack.clips):
+            if clip.path in names and names[clip.path] not in leave_out:
+                groups.setdefault(names[clip.path], []).append(i)
         # The root keeps a system of one clip from being learnt by heart.
-        roots = {name: len(clips) ** 0.5 for name, clips in groups.items()}
+        total = sum(len(clips) ** 0.5 for clips in groups.values())
         for name, clips in sorted(groups.items()):
-            weight = share * roots[name] / sum(roots.values())
-            sources.append(Source(corpus, clips, synthetic=True, weight=weight))
-    return tuple(sources)
+            readers.append(Source(pack, tuple(clips), share * len(clips) ** 0.5 / total))
+    if not readers or not copied:
+        raise SettingsError("The packs have no reading voice or no copy left to learn from.")
+    used = sorted({name for one in copied for name in one.copies})
+    weights = {name: _LIMIT_WEIGHT if name in KEEPS_PHASE else _EASY_WEIGHT for name in used}
+    return Sources(tuple(people), tuple(readers), originals, copied, weights)
 
 
-class SpoofStream(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Endless batches of fresh crops: waveform [fresh, samples] and label [fresh]."""
+class SpoofStream(torch.utils.data.IterableDataset[torch.Tensor]):
+    """Endless fresh groups, int16, shape [GROUP, samples], labelled by ``LABELS``."""
 
-    def __init__(
-        self, sources: tuple[Source, ...], sounds: Sounds, plan: SpoofCropPlan, seed: int
-    ) -> None:
+    def __init__(self, sources: Sources, sounds: Sounds, plan: SpoofCropPlan, seed: int) -> None:
         super().__init__()
         self.sources, self.sounds, self.plan, self.seed = sources, sounds, plan, seed
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield a batch's share of fresh crops, recorded and synthetic in turn."""
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """Yield one group after the other."""
         torch.set_num_threads(1)
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
-        fresh = max(2, self.plan.batch // self.plan.reuse)
         while True:
-            labels = [k % 2 == 1 for k in range(fresh)]
-            crops = np.stack([draw_crop(rng, self, label) for label in labels])
-            yield torch.from_numpy(crops), torch.tensor(labels, dtype=torch.float32)
+            crops = np.clip(draw_group(rng, self), -1.0, 1.0)
+            yield torch.from_numpy(np.round(crops * 32767.0).astype(np.int16))
 
 
-def draw_crop(rng: np.random.Generator, stream: SpoofStream, synthetic: bool) -> FloatArray:
-    """One simulated call of the wanted label; float32, shape (samples,)."""
-    plan = stream.plan
-    sources = [one for one in stream.sources if one.synthetic == synthetic]
-    weights = np.array([one.weight for one in sources])
-    source = sources[int(rng.choice(len(sources), p=weights / weights.sum()))]
-    clip = source.corpus.clips[source.clips[int(rng.integers(len(source.clips)))]]
+def draw_group(rng: np.random.Generator, stream: SpoofStream) -> FloatArray:
+    """One group after its call; float32, shape (GROUP, samples)."""
+    plan, sources = stream.plan, stream.sources
     speed = float(rng.uniform(*plan.speeds))
     samples = round(plan.seconds * speed * RATE_HZ)
-    start = clip.start + int(rng.integers(max(1, clip.length - samples + 1)))
-    piece = source.corpus.block[start : min(start + samples, clip.start + clip.length)]
-    wide = np.resize(piece.astype(np.float32) / np.float32(32767.0), samples)
-    speech = vary(wide, Variant(speed), RATE_HZ, PHONE_HZ)
+    one = sources.copied[int(rng.integers(len(sources.copied)))]
+    names = list(one.copies)
+    weights = np.array([sources.systems[name] for name in names])
+    copy = one.copies[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
+    start = int(rng.integers(max(1, sources.originals.clips[one.original].length - samples + 1)))
+    pieces = [
+        _cut(sources.originals, one.original, start, samples),
+        _cut(one.corpus, copy, start, samples),
+        _reading(rng, _pick(rng, sources.readers), samples),
+        _anywhere(rng, _pick(rng, sources.people), samples),
+    ]
+    channel = draw_channel(rng, stream.sounds, plan.severity)
+    recode = Coding(Codec.OPUS, int(rng.choice([12000, 16000, 24000])))
+    recoded = rng.random() < plan.recoded
     wanted = round(plan.seconds * PHONE_HZ)
-    speech = np.pad(speech, (0, max(0, wanted - len(speech))))[:wanted]
-    return apply(draw_channel(rng, stream.sounds, plan.severity), speech, stream.sounds)
+    crops = []
+    for wide in pieces:
+        speech = soxr.resample(wide, RATE_HZ * speed, PHONE_HZ).astype(np.float32)
+        speech = np.pad(speech, (0, max(0, wanted - len(speech))))[:wanted]
+        if recoded:
+            speech = transcode(speech, recode)
+        crops.append(apply(channel, speech, stream.sounds))
+    return np.stack(crops)
+
+
+def _pick(rng: np.random.Generator, sources: tuple[Source, ...]) -> tuple[Corpus, int]:
+    weights = np.array([source.weight for source in sources])
+    source = sources[int(rng.choice(len(sources), p=weights / weights.sum()))]
+    return source.corpus, source.clips[int(rng.integers(len(source.clips)))]
+
+
+def _cut(corpus: Corpus, number: int, start: int, samples: int) -> FloatArray:
+    """A stretch of a clip, repeated where the clip is too short; float32, shape (samples,)."""
+    clip = corpus.clips[number]
+    end = min(clip.start + start + samples, clip.start + clip.length)
+    piece = corpus.block[clip.start + start : end]
+    return np.resize(piece.astype(np.float32) / np.float32(32767.0), samples)
+
+
+def _anywhere(rng: np.random.Generator, drawn: tuple[Corpus, int], samples: int) -> FloatArray:
+    corpus, number = drawn
+    start = int(rng.integers(max(1, corpus.clips[number].length - samples + 1)))
+    return _cut(corpus, number, start, samples)
+
+
+def _reading(rng: np.random.Generator, drawn: tuple[Corpus, int], samples: int) -> FloatArray:
+    """A stretch of a reading voice with limited pauses and, half of the time, a room's hiss."""
+    corpus, number = drawn
+    clip = corpus.clips[number]
+    longer = min(2 * samples, clip.length)
+    start = int(rng.integers(max(1, clip.length - longer + 1)))
+    piece = limit_pauses(_cut(corpus, number, start, longer), RATE_HZ)
+    if rng.random() < 0.5:
+        # Reading voices come without any background; recordings seldom do.
+        hiss = coloured(len(piece), float(rng.uniform(-7.0, 0.0)), rng)
+        ratio = 10.0 ** (-float(rng.uniform(22.0, 45.0)) / 20.0)
+        piece = piece + hiss * np.float32(ratio * np.std(piece) / max(np.std(hiss), 1e-9))
+    return np.resize(piece, samples).astype(np.float32)
 
 
 class Pool:
-    """The latest crops, from which batches of equal classes are drawn.
+    """The latest groups, from which batches are drawn.
 
     Args:
         plan: sizes.
@@ -170,28 +275,26 @@ class Pool:
 
     def __init__(self, plan: SpoofCropPlan, rng: np.random.Generator) -> None:
         self._plan, self._rng = plan, rng
-        self._waves: list[torch.Tensor] = []
-        self._labels: list[torch.Tensor] = []
+        self._groups: list[torch.Tensor] = []
         self._next = 0
 
     def __len__(self) -> int:
-        """Crops held."""
-        return len(self._waves)
+        """Groups held."""
+        return len(self._groups)
 
-    def add(self, waves: torch.Tensor, labels: torch.Tensor) -> None:
-        """Take fresh crops in, each over the oldest of a full pool."""
-        for wave, label in zip(waves, labels, strict=True):
-            if len(self._waves) < self._plan.pool:
-                self._waves.append(wave)
-                self._labels.append(label)
-            else:
-                self._waves[self._next], self._labels[self._next] = wave, label
-                self._next = (self._next + 1) % self._plan.pool
+    def add(self, group: torch.Tensor) -> None:
+        """Take a fresh group in, over the oldest of a full pool."""
+        if len(self._groups) < self._plan.pool:
+            self._groups.append(group)
+        else:
+            self._groups[self._next] = group
+            self._next = (self._next + 1) % self._plan.pool
 
-    def draw(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """A batch [batch, samples] with its labels [batch]."""
-        picks = self._rng.integers(len(self._waves), size=self._plan.batch)
-        return (
-            torch.stack([self._waves[i] for i in picks]),
-            torch.stack([self._labels[i] for i in picks]),
-        )
+    def draw(self) -> torch.Tensor:
+        """Crops of a drawn length, float32, shape [batch // GROUP, GROUP, samples]."""
+        picks = self._rng.integers(len(self._groups), size=self._plan.batch // GROUP)
+        some = torch.stack([self._groups[i] for i in picks])
+        shortest = round(self._plan.shortest * PHONE_HZ)
+        length = int(self._rng.integers(min(shortest, some.shape[2]), some.shape[2] + 1))
+        start = int(self._rng.integers(some.shape[2] - length + 1))
+        return some[:, :, start : start + length].float() / 32767.0

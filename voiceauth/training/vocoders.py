@@ -5,7 +5,8 @@ The result says the same words in the same voice, room and noise; only what a sy
 behind is new. A detector trained on it cannot lean on voice, text or recording. Every function
 takes 16 kHz speech and a generator, draws its own settings and returns speech of the same length.
 
-What it does not do: the channel (``testing.channel``) and the source coding (``attacks``).
+What it does not do: the channel (``testing.channel``) and the source coding (``attacks``). The list
+of all copying systems is in ``copying``.
 """
 
 from collections.abc import Callable
@@ -103,7 +104,7 @@ def lpc(waveform: FloatArray, rng: np.random.Generator) -> FloatArray:
     frames = len(waveform) // _LPC_FRAME
     if frames < 3:
         return waveform
-    pitch = _track_pitch(waveform, frames)
+    pitch = track_pitch(waveform, frames)
     window = np.hanning(2 * _LPC_FRAME)
     padded = np.pad(waveform, (_LPC_FRAME // 2, 2 * _LPC_FRAME))
     state: Any = np.zeros(order)
@@ -115,17 +116,6 @@ def lpc(waveform: FloatArray, rng: np.random.Generator) -> FloatArray:
         part, state = scipy.signal.lfilter([gain], predictor, drive, zi=state)
         out.append(part)
     return fit(np.concatenate(out), len(waveform))
-
-
-COPYING: dict[str, Vocoder] = {
-    "world": world,
-    "world-changed": world_changed,
-    "griffin-lim": griffin_lim,
-    "mel-kept-phase": mel_kept_phase,
-    "smoothed": smoothed,
-    "lpc": lpc,
-}
-"""Copy-synthesis without any program or weights beside Python packages, by system name."""
 
 
 def stft(waveform: FloatArray, size: int, hop: int) -> ComplexArray:
@@ -224,7 +214,7 @@ def _through_cepstrum(engine: Any, envelope: Any, coefficients: int) -> Any:
     return engine.decode_spectral_envelope(coded, RATE_HZ, size)
 
 
-def _track_pitch(waveform: FloatArray, frames: int) -> NDArray[np.float64]:
+def track_pitch(waveform: FloatArray, frames: int) -> NDArray[np.float64]:
     """Pitch period in samples by frame from the autocorrelation; 0 where unvoiced."""
     size = 2 * _LPC_FRAME
     padded = np.pad(waveform, (_LPC_FRAME // 2, 2 * _LPC_FRAME))
