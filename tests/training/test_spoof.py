@@ -11,16 +11,25 @@ import torch
 
 from voiceauth.errors import BadAudioError, IntegrityError, ModelHashMismatchError, TooShortError
 from voiceauth.models.spoof import OnnxSpoof
-from voiceauth.testing.channel import Severity
-from voiceauth.training.attacks import AttackPlan, make
+from voiceauth.testing.channel import Severity, Sounds
+from voiceauth.training.attacks import RECORDED, AttackPlan, make
+from voiceauth.training.copying import COPYING
 from voiceauth.training.corpus import load_corpus
-from voiceauth.training.spoof_crops import Pool, SpoofCropPlan, by_system
+from voiceauth.training.spoof_crops import (
+    GROUP,
+    Pool,
+    SpoofCropPlan,
+    SpoofStream,
+    build_sources,
+    by_system,
+    draw_group,
+    systems_of,
+)
 from voiceauth.training.spoof_export import export_spoof
 from voiceauth.training.spoof_net import SpoofNet, SpoofShape
 from voiceauth.training.spoof_publish import fit_calibration
 from voiceauth.training.spoof_run import SpoofRunPlan, load_network, train_spoof
 from voiceauth.training.spoof_trials import BONA_FIDE, Presentation, rates
-from voiceauth.training.vocoders import COPYING
 from voiceauth.types import ModelHash
 
 pytestmark = pytest.mark.train
@@ -56,22 +65,53 @@ def test_a_run_from_attacks_to_a_checkpoint(
     for name in NEEDS_WORLD:
         monkeypatch.delitem(COPYING, name)
     made = tmp_path / "made"
-    counts = make(AttackPlan(pack, tmp_path / "c", made, copies=2, readings=0))
+    counts = make(AttackPlan(pack, tmp_path / "c", made, originals=2, each=0, readings=0, neural=0))
     assert counts["lpc"] == 2
     with (made / "manifest.csv").open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert {row["speaker"] for row in rows} <= {"", "S0", "S1", "S2", "S3"}
     assert {row["split"] for row in rows} == {"train"}
     data = _with_spoofs(pack, made, rows, tmp_path / "data")
-    crops = SpoofCropPlan(batch=4, seconds=1.0, reuse=2, pool=8, severity=Severity(slow_codecs=0.0))
+    crops = SpoofCropPlan(
+        batch=4, shortest=0.5, seconds=1.0, reuse=2, pool=8, severity=Severity(slow_codecs=0.0)
+    )
     plan = SpoofRunPlan(
         data, made, tmp_path / "c2", tmp_path / "run", 1.0, workers=0, crops=crops, shape=SMALL
     )
     first = torch.load(train_spoof(plan), weights_only=True)
-    second = torch.load(train_spoof(dataclasses.replace(plan, budget=2.0)), weights_only=True)
+    longer = dataclasses.replace(plan, budget=first["elapsed"] + 0.5)
+    second = torch.load(train_spoof(longer), weights_only=True)
     assert first["step"] >= 1
     assert second["step"] > first["step"]
-    assert load_network(tmp_path / "run" / "last.pt").shape == SMALL
+    network, steps = load_network(tmp_path / "run" / "last.pt")
+    assert (network.shape, steps) == (SMALL, second["step"])
+
+
+def test_a_copy_passes_the_call_of_its_original(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording and its copy are the same stretch after the same call.
+
+    An unchanged copy is the recording again, sample by sample.
+    """
+    monkeypatch.setattr("voiceauth.training.attacks.COPYING", {"nothing": lambda wave, _: wave})
+    monkeypatch.setattr("voiceauth.training.attacks.missing", lambda _: True)
+    made = tmp_path / "made"
+    make(AttackPlan(pack, tmp_path / "c", made, originals=3, readings=0, neural=0))
+    systems = systems_of(made)
+    copies = load_corpus(made, tmp_path / "c2", "spoof", "train")
+    speech = load_corpus(pack, tmp_path / "c", "speech", "train")
+    plan = SpoofCropPlan(seconds=1.0)
+    voices = (speech, {clip.path: "voice" for clip in speech.clips})
+    originals = load_corpus(made, tmp_path / "c2", RECORDED, "train")
+    sources = build_sources(speech, voices, originals, (copies, systems), plan)
+    stream = SpoofStream(sources, Sounds(), plan, 1)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        group = draw_group(rng, stream)
+        assert group.shape == (GROUP, 8000)
+        np.testing.assert_array_equal(group[0], group[1])
+        assert not np.array_equal(group[0], group[3])
 
 
 def _with_spoofs(pack: Path, made: Path, rows: list[dict[str, str]], root: Path) -> Path:
@@ -85,7 +125,7 @@ def _with_spoofs(pack: Path, made: Path, rows: list[dict[str, str]], root: Path)
     with (root / "manifest.csv").open("w", encoding="utf-8", newline="") as handle:
         writer = csv.DictWriter(handle, rows[0].keys(), restval="")
         writer.writeheader()
-        writer.writerows(recorded + rows[:4])
+        writer.writerows(recorded + [row for row in rows if row["kind"] == "spoof"][:4])
     return root
 
 
@@ -96,16 +136,17 @@ def test_left_out_systems_are_not_drawn(pack: Path, tmp_path: Path) -> None:
     assert set(by_system(speech, systems, ("b",))) == {"a"}
 
 
-def test_a_full_pool_forgets_the_oldest() -> None:
+def test_a_full_pool_forgets_the_oldest(tmp_path: Path) -> None:
     """Fresh crops replace the oldest ones, and a batch has the planned size."""
-    plan = SpoofCropPlan(batch=5, pool=3)
-    pool = Pool(plan, np.random.default_rng(0))
-    pool.add(torch.arange(5.0)[:, None], torch.zeros(5))
-    waves, labels = pool.draw()
+    plan = SpoofCropPlan(batch=2 * GROUP, pool=3, seconds=1.0, shortest=1.0)
+    pool = Pool(plan, np.random.default_rng(0), tmp_path / "pool")
+    for value in range(5):
+        pool.add(torch.full((GROUP, 8000), value + 1, dtype=torch.int16))
+    groups = pool.draw()
     assert len(pool) == 3
-    assert waves.shape == (5, 1)
-    assert labels.shape == (5,)
-    assert set(waves[:, 0].tolist()) <= {2.0, 3.0, 4.0}
+    assert groups.shape == (2, GROUP, 8000)
+    assert set((groups * 32767.0).round().flatten().tolist()) <= {3.0, 4.0, 5.0}
+    assert len(Pool(plan, np.random.default_rng(0), tmp_path / "pool")) == 3
 
 
 def test_the_model_ignores_level_and_offset(model: Path) -> None:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from numpy.typing import NDArray
 
@@ -26,18 +25,17 @@ from voiceauth.testing.channel import Severity, Sounds, apply, draw_channel
 from voiceauth.testing.codecs import Codec, Coding, transcode
 from voiceauth.training.copying import KEEPS_PHASE
 from voiceauth.training.corpus import RATE_HZ, Corpus
+from voiceauth.training.crops import PHONE_HZ, phone_rate
 from voiceauth.training.pauses import limit_pauses
 from voiceauth.units import Rate, Seconds
 
 FloatArray = NDArray[np.float32]
-PHONE_HZ = 8000
 CALLS = Severity(snr_db=(8.0, 35.0), response_db=3.0, reverberant=0.15, slow_codecs=0.5)
 GROUP = 4
 """Recording, its copy, a reading voice, another recording."""
 LABELS = (0.0, 1.0, 1.0, 0.0)
-_EASY_WEIGHT = 1.0
 _LIMIT_WEIGHT = 0.3
-"""How often systems that keep recorded phases are drawn, beside the others."""
+"""How often systems that keep recorded phases are drawn; the others have 1."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +114,10 @@ class Sources:
     systems: dict[str, float]
 
 
-def systems_of(root: Path) -> dict[str, str]:
-    """System by path, from the manifest of a pack; empty for recorded speech."""
+def systems_of(root: Path, column: str = "system") -> dict[str, str]:
+    """System (or another column) by path, from a pack's manifest; empty for recorded speech."""
     with (root / "manifest.csv").open(encoding="utf-8", newline="") as handle:
-        return {row["path"]: row["system"] for row in csv.DictReader(handle)}
+        return {row["path"]: row[column] for row in csv.DictReader(handle)}
 
 
 def by_system(
@@ -167,19 +165,19 @@ def build_sources(  # noqa: PLR0917 - packs in their order
     copied = tuple(Copied(corpus, place[stem], own) for stem, own in sorted(copies.items()))
     readers = []
     read = {c.path: systems[c.path] for c in corpus.clips if c.source != "copied"}
-    for (pack, names), share in ((neural, plan.neural), ((corpus, read), 1.0 - plan.neural)):
+    for (pack, known), share in ((neural, plan.neural), ((corpus, read), 1.0 - plan.neural)):
         groups: dict[str, list[int]] = {}
         for i, clip in enumerate(pack.clips):
-            if clip.path in names and names[clip.path] not in leave_out:
-                groups.setdefault(names[clip.path], []).append(i)
+            if clip.path in known and known[clip.path] not in leave_out:
+                groups.setdefault(known[clip.path], []).append(i)
         # The root keeps a system of one clip from being learnt by heart.
         total = sum(len(clips) ** 0.5 for clips in groups.values())
-        for name, clips in sorted(groups.items()):
+        for _, clips in sorted(groups.items()):
             readers.append(Source(pack, tuple(clips), share * len(clips) ** 0.5 / total))
     if not readers or not copied:
         raise SettingsError("The packs have no reading voice or no copy left to learn from.")
     used = sorted({name for one in copied for name in one.copies})
-    weights = {name: _LIMIT_WEIGHT if name in KEEPS_PHASE else _EASY_WEIGHT for name in used}
+    weights = {name: _LIMIT_WEIGHT if name in KEEPS_PHASE else 1.0 for name in used}
     return Sources(tuple(people), tuple(readers), originals, copied, weights)
 
 
@@ -222,7 +220,7 @@ def draw_group(rng: np.random.Generator, stream: SpoofStream) -> FloatArray:
     wanted = round(plan.seconds * PHONE_HZ)
     crops = []
     for wide in pieces:
-        speech = soxr.resample(wide, RATE_HZ * speed, PHONE_HZ).astype(np.float32)
+        speech = phone_rate(wide, speed)
         speech = np.pad(speech, (0, max(0, wanted - len(speech))))[:wanted]
         if recoded:
             speech = transcode(speech, recode)
@@ -266,35 +264,40 @@ def _reading(rng: np.random.Generator, drawn: tuple[Corpus, int], samples: int) 
 
 
 class Pool:
-    """The latest groups, from which batches are drawn.
+    """The latest groups, from which batches are drawn, kept in a file so that a restart has them.
 
     Args:
         plan: sizes.
         rng: draws the batches.
+        path: of the file; created if missing, taken over if it fits the plan.
     """
 
-    def __init__(self, plan: SpoofCropPlan, rng: np.random.Generator) -> None:
+    def __init__(self, plan: SpoofCropPlan, rng: np.random.Generator, path: Path) -> None:
         self._plan, self._rng = plan, rng
-        self._groups: list[torch.Tensor] = []
-        self._next = 0
+        shape = (plan.pool, GROUP, round(plan.seconds * PHONE_HZ))
+        fits = path.exists() and path.stat().st_size == 2 * int(np.prod(shape))
+        self._groups = np.memmap(path, np.int16, "r+" if fits else "w+", shape=shape)
+        # A call is never digital silence: rows that hold nothing have not been filled.
+        filled = self._groups[:, 0, :: shape[2] // 50].any(axis=1)
+        self._held = int(np.argmin(filled)) if not filled.all() else plan.pool
+        self._next = self._held % plan.pool
 
     def __len__(self) -> int:
         """Groups held."""
-        return len(self._groups)
+        return self._held
 
     def add(self, group: torch.Tensor) -> None:
         """Take a fresh group in, over the oldest of a full pool."""
-        if len(self._groups) < self._plan.pool:
-            self._groups.append(group)
-        else:
-            self._groups[self._next] = group
-            self._next = (self._next + 1) % self._plan.pool
+        self._groups[self._next] = group.numpy()
+        self._held = max(self._held, self._next + 1)
+        self._next = (self._next + 1) % self._plan.pool
 
     def draw(self) -> torch.Tensor:
         """Crops of a drawn length, float32, shape [batch // GROUP, GROUP, samples]."""
-        picks = self._rng.integers(len(self._groups), size=self._plan.batch // GROUP)
-        some = torch.stack([self._groups[i] for i in picks])
-        shortest = round(self._plan.shortest * PHONE_HZ)
-        length = int(self._rng.integers(min(shortest, some.shape[2]), some.shape[2] + 1))
-        start = int(self._rng.integers(some.shape[2] - length + 1))
-        return some[:, :, start : start + length].float() / 32767.0
+        picks = self._rng.integers(self._held, size=self._plan.batch // GROUP)
+        longest = self._groups.shape[2]
+        shortest = min(round(self._plan.shortest * PHONE_HZ), longest)
+        length = int(self._rng.integers(shortest, longest + 1))
+        start = int(self._rng.integers(longest - length + 1))
+        some = self._groups[np.sort(picks), :, start : start + length].astype(np.float32)
+        return torch.from_numpy(some / np.float32(32767.0))

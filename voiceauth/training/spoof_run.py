@@ -6,7 +6,6 @@ busy machine still ends with a settled model. ``last.pt`` holds all that a resta
 """
 
 import json
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -31,7 +30,9 @@ from voiceauth.training.spoof_crops import (
 from voiceauth.training.spoof_net import SpoofNet, SpoofShape
 from voiceauth.units import Seconds
 
-WARM_UP = 0.03
+WARM_UP = 0.02
+COOL_DOWN = 0.35
+"""Shares of the budget: the learning rate rises, is held, and falls in a line to nothing."""
 SOFTENED = 0.03
 """How far the wanted answers lie from 0 and 1: no single crop is worth certainty."""
 
@@ -47,6 +48,7 @@ class SpoofRunPlan:
         out: checkpoint and record.
         budget: seconds from the first start to the end of the schedule.
         leave_out: systems that the network never hears.
+        fill: groups simulated before the first step; the pool grows while training runs.
         order: weight of the order between a recording and its copy.
         rate: peak learning rate.
         decay: weight decay.
@@ -64,6 +66,7 @@ class SpoofRunPlan:
     out: Path
     budget: Seconds
     leave_out: tuple[str, ...] = ()
+    fill: int = 20
     order: float = 0.5
     rate: float = 2e-3
     decay: float = 0.02
@@ -127,15 +130,15 @@ def train_spoof(plan: SpoofRunPlan) -> Path:
     return plan.out / "last.pt"
 
 
-def load_network(path: Path) -> SpoofNet:
-    """The network of a checkpoint, in evaluation mode."""
+def load_network(path: Path) -> tuple[SpoofNet, int]:
+    """The network of a checkpoint, in evaluation mode, and the batches it has seen."""
     stored = torch.load(path, map_location="cpu", weights_only=True)
     shape: dict[str, Any] = {
         name: tuple(v) if isinstance(v, list) else v for name, v in stored["shape"].items()
     }
     network = SpoofNet(SpoofShape(**shape))
     network.load_state_dict(stored["network"])
-    return network.eval()
+    return network.eval(), stored["step"]
 
 
 def _start(plan: SpoofRunPlan) -> SpoofState:
@@ -153,11 +156,10 @@ def _start(plan: SpoofRunPlan) -> SpoofState:
 
 
 def _loop(plan: SpoofRunPlan, state: SpoofState, fresh: Iterator[torch.Tensor]) -> None:
-    pool = Pool(plan.crops, np.random.default_rng((plan.seed, state.step)))
+    pool = Pool(plan.crops, np.random.default_rng((plan.seed, state.step)), plan.out / "pool.s16")
     state.network.train()
     groups = plan.crops.batch // GROUP
-    # As many as keep a batch from repeating itself; the pool grows while training runs.
-    for _ in range(min(plan.crops.pool, 2 * groups)):
+    while len(pool) < min(plan.crops.pool, max(plan.fill, 2 * groups)):
         pool.add(next(fresh))
     before = saved = time.monotonic()
     losses: list[tuple[float, float]] = []
@@ -186,9 +188,9 @@ def _step(plan: SpoofRunPlan, state: SpoofState, groups: torch.Tensor) -> tuple[
     which voice, words, room and line are no help.
     """
     done = min(1.0, state.elapsed / plan.budget)
-    ramp = done / WARM_UP if done < WARM_UP else 0.5 * (1.0 + math.cos(math.pi * done))
+    ramp = min(1.0, done / WARM_UP, (1.0 - done) / COOL_DOWN)
     for group in state.optimiser.param_groups:
-        group["lr"] = plan.rate * max(ramp, 0.01)
+        group["lr"] = plan.rate * max(ramp, 0.005)
     waves = groups.flatten(0, 1).to(plan.device)
     # Half precision halves the time of a step on processors that have it.
     with torch.autocast(plan.device, torch.bfloat16):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scored presentations for the spoof detector: recorded and synthetic speech through fixed codecs.
 
-Every clip gives one span, the first seconds of its speech, sent through each of a few fixed call
-paths with a light hiss, so that figures can be told by codec. The same clips pass every codec.
+Every clip gives one span, the first seconds of its speech with pauses limited as serving limits
+them, sent through each of a few fixed call paths with a light hiss, so that figures can be told by
+codec. The same clips pass every codec.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from voiceauth.testing.channel import Channel, Noise, apply
 from voiceauth.testing.codecs import Codec, Coding
 from voiceauth.training.corpus import RATE_HZ, Corpus, load_corpus
 from voiceauth.training.crops import PHONE_HZ, phone_rate
+from voiceauth.training.pauses import limit_pauses
 from voiceauth.training.spoof_crops import by_system, systems_of
 from voiceauth.units import Rate, Seconds
 
@@ -51,8 +53,13 @@ class Presentation:
     score: float
 
 
-def score_clips(
-    score: Score, corpus: Corpus, numbers: Sequence[int], systems: Sequence[str], seed: int
+def score_clips(  # noqa: PLR0917 - one call in this file
+    score: Score,
+    corpus: Corpus,
+    numbers: Sequence[int],
+    systems: Sequence[str],
+    names: dict[str, str],
+    seed: int,
 ) -> list[Presentation]:
     """Send clips through every codec and score them; clips under two seconds are left out.
 
@@ -61,18 +68,21 @@ def score_clips(
         corpus: where the clips lie.
         numbers: which of its clips.
         systems: of each of them.
+        names: of the voices of synthetic clips, by path.
         seed: of the hiss.
     """
     found = []
     for number, system in zip(numbers, systems, strict=True):
         clip = corpus.clips[number]
-        speech = phone_rate(corpus.samples(number))[: round(SPAN_SECONDS * PHONE_HZ)]
+        wide = limit_pauses(corpus.samples(number), RATE_HZ)
+        speech = phone_rate(wide)[: round(SPAN_SECONDS * PHONE_HZ)]
         if len(speech) < LEAST_SECONDS * PHONE_HZ:
             continue
         hiss = Noise("colour", 28.0, -3.0, seed + number)
         for name, codings in CODECS.items():
             heard = apply(Channel(-26.0, noises=(hiss,), codings=codings), speech)
-            found.append(Presentation(system, clip.speaker, name, score(heard)))
+            who = clip.speaker or names.get(clip.path) or clip.path
+            found.append(Presentation(system, who, name, score(heard)))
     return found
 
 
@@ -151,7 +161,7 @@ class TrialPlan:
         attacks: root of the attack pack.
         cache: decoded audio.
         split: ``dev`` or ``test``; its people and its attacks.
-        source: set of the recorded speech.
+        source: set of the recorded speech; empty takes all of the split.
         per_speaker: recordings of each person.
         per_system: files of each attack system of the attack pack.
         also: systems of the train part that the model has not heard, for calibration.
@@ -164,7 +174,7 @@ class TrialPlan:
     split: str
     source: str = "speechocean762"
     per_speaker: int = 4
-    per_system: int = 30
+    per_system: int = 44
     also: tuple[str, ...] = ()
     seed: int = 1
 
@@ -182,18 +192,20 @@ def present(score: Score, plan: TrialPlan) -> list[Presentation]:
         if speech.clips[i].length >= LEAST_SECONDS * RATE_HZ:
             people.setdefault(speech.clips[i].speaker, []).append(i)
     numbers = [i for own in people.values() for i in own[: plan.per_speaker]]
-    found = score_clips(score, speech, numbers, [BONA_FIDE] * len(numbers), plan.seed)
+    found = score_clips(score, speech, numbers, [BONA_FIDE] * len(numbers), {}, plan.seed)
     made = load_corpus(plan.attacks, plan.cache / "attacks", "spoof", plan.split)
+    names = systems_of(plan.attacks, "speaker")
     for name, clips in by_system(made, systems_of(plan.attacks), ()).items():
         some = clips[: plan.per_system]
-        found += score_clips(score, made, some, [name] * len(some), plan.seed)
+        found += score_clips(score, made, some, [name] * len(some), names, plan.seed)
+    names = systems_of(plan.data, "speaker")
     if plan.split == "test" or plan.also:
         split = "test" if plan.split == "test" else "train"
         neural = load_corpus(plan.data, plan.cache, "spoof", split)
         for name, clips in by_system(neural, systems_of(plan.data), ()).items():
             if split == "test" or name in plan.also:
                 species = [species_of(name)] * len(clips)
-                found += score_clips(score, neural, clips, species, plan.seed)
+                found += score_clips(score, neural, clips, species, names, plan.seed)
     return found
 
 

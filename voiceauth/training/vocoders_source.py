@@ -29,7 +29,7 @@ _TOP_HZ = 7000.0
 
 
 def mel_source(waveform: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Mel magnitudes with the phases of a pulse train at the tracked pitch, noise where unvoiced."""
+    """Mel magnitudes with the phases of pulses at the tracked pitch, of noise where unvoiced."""
     size = int(rng.choice([512, 1024]))
     hop = size // 4
     magnitude = through_mel(np.abs(stft(waveform, size, hop)), int(rng.choice([60, 80, 100])))
@@ -122,7 +122,7 @@ def _pitch_by_sample(waveform: FloatArray) -> tuple[NDArray[np.float64], NDArray
     return smooth, np.interp(place, np.arange(frames) + 0.5, known.astype(float)) > 0.5
 
 
-def _noise_of(  # noqa: PLR0917 - an inner routine, called by position
+def _noise_of(
     magnitude: FloatArray, size: int, hop: int, samples: int, rng: np.random.Generator
 ) -> FloatArray:
     turn: ComplexArray = np.exp(2j * np.pi * rng.random(magnitude.shape)).astype(np.complex64)
