@@ -16,7 +16,7 @@ from voiceauth.training.spoof_publish import NAME, figures
 from voiceauth.training.spoof_trials import BONA_FIDE, SPAN_SECONDS, TrialPlan, present
 
 _SET = "speechocean762"
-_ORIGINALS = 44
+ORIGINALS = 44
 """Recordings that every vocoder copies: presentations per species and codec."""
 
 
@@ -24,13 +24,15 @@ def run(plan: Plan) -> dict[str, Any]:
     """Make the attacks, score everything, print and draw the error rates."""
     attacks = plan.out / "attacks"
     wanted = AttackPlan(
-        plan.data, plan.cache, attacks, "test", _SET, _ORIGINALS, 0, 1, 6, seed=plan.seed
+        plan.data, plan.cache, attacks, "test", _SET, ORIGINALS, 0, 1, 6, seed=plan.seed
     )
     if not (attacks / "manifest.csv").exists():
         print(f"attacks made: {make(wanted)}")
     model = OnnxSpoof.of_file((plan.models or default_model_directory()) / f"{NAME}.onnx")
-    many = (1, 6) if plan.quick else (4, _ORIGINALS)
-    trials = TrialPlan(plan.data, attacks, plan.cache, "test", _SET, many[0], many[1], seed=plan.seed)
+    many = (1, 6) if plan.quick else (4, ORIGINALS)
+    trials = TrialPlan(
+        plan.data, attacks, plan.cache, "test", _SET, many[0], many[1], seed=plan.seed
+    )
     found = present(model.score, trials)
     rows = figures(found)
     print(f"spans of {SPAN_SECONDS} s, {sum(s.system == BONA_FIDE for s in found)} bona fide")

@@ -12,7 +12,7 @@ import torch
 from voiceauth.errors import BadAudioError, IntegrityError, ModelHashMismatchError, TooShortError
 from voiceauth.models.spoof import OnnxSpoof
 from voiceauth.testing.channel import Severity, Sounds
-from voiceauth.training.attacks import RECORDED, AttackPlan, make
+from voiceauth.training.attacks import COPIED, RECORDED, AttackPlan, make
 from voiceauth.training.copying import COPYING
 from voiceauth.training.corpus import load_corpus
 from voiceauth.training.spoof_crops import (
@@ -27,7 +27,7 @@ from voiceauth.training.spoof_crops import (
 )
 from voiceauth.training.spoof_export import export_spoof
 from voiceauth.training.spoof_net import SpoofNet, SpoofShape
-from voiceauth.training.spoof_publish import fit_calibration
+from voiceauth.training.spoof_publish import calibrate, fit_calibration
 from voiceauth.training.spoof_run import SpoofRunPlan, load_network, train_spoof
 from voiceauth.training.spoof_trials import BONA_FIDE, Presentation, rates
 from voiceauth.types import ModelHash
@@ -99,12 +99,12 @@ def test_a_copy_passes_the_call_of_its_original(
     made = tmp_path / "made"
     make(AttackPlan(pack, tmp_path / "c", made, originals=3, readings=0, neural=0))
     systems = systems_of(made)
-    copies = load_corpus(made, tmp_path / "c2", "spoof", "train")
+    copies = load_corpus(made, tmp_path / "c2", COPIED, "train")
     speech = load_corpus(pack, tmp_path / "c", "speech", "train")
     plan = SpoofCropPlan(seconds=1.0)
     voices = (speech, {clip.path: "voice" for clip in speech.clips})
     originals = load_corpus(made, tmp_path / "c2", RECORDED, "train")
-    sources = build_sources(speech, voices, originals, (copies, systems), plan)
+    sources = build_sources(speech, voices, originals, (copies, systems), None, plan)
     stream = SpoofStream(sources, Sounds(), plan, 1)
     rng = np.random.default_rng(0)
     for _ in range(5):
@@ -125,7 +125,8 @@ def _with_spoofs(pack: Path, made: Path, rows: list[dict[str, str]], root: Path)
     with (root / "manifest.csv").open("w", encoding="utf-8", newline="") as handle:
         writer = csv.DictWriter(handle, rows[0].keys(), restval="")
         writer.writeheader()
-        writer.writerows(recorded + [row for row in rows if row["kind"] == "spoof"][:4])
+        copied = [row | {"kind": "spoof"} for row in rows if row["kind"] == COPIED]
+        writer.writerows(recorded + copied[:4])
     return root
 
 
@@ -209,3 +210,22 @@ def test_calibration_and_rates_of_separate_classes() -> None:
     assert row.apcer_5_low <= row.apcer_5 <= row.apcer_5_high
     reversed_row = rates(attacks, bona, "wrong way round", draws=20)
     assert reversed_row.eer > 0.75
+
+
+def test_rates_come_from_unheard_systems_and_other_voices() -> None:
+    """The table knows a system that the network never heard; one that it heard has no say in it."""
+    rng = np.random.default_rng(0)
+    means = {BONA_FIDE: -2.0, "heard": 2.0, "unheard": -2.0}
+    found = [
+        Presentation(system, f"{system}{i % 40}", "G.711", float(rng.normal(mean, 1.0)))
+        for system, mean in means.items()
+        for i in range(400)
+    ]
+    found += [Presentation("smoothed", f"p{i}", "G.711", -30.0) for i in range(40)]
+    line = calibrate(found, ModelHash("a" * 64), ("unheard:voice",))
+    assert line.slope < 0.0
+    assert line.lowest > -10.0
+    assert line.rates is not None
+    # The unheard system scores as people do: half of it must pass where half of the people do.
+    middle = line.slope * -2.0 + line.offset
+    assert line.rates.accept(middle) > 0.4

@@ -48,6 +48,8 @@ _OPUS_LEVEL = 0.896
 """Of libsndfile's scale from 256 to 6 kbit/s: 32 kbit/s."""
 _PEAK = 0.9
 RECORDED = "recorded"
+COPIED = "copied"
+"""Kinds of row beside ``spoof``; they are stored sample by sample and never cut to speech."""
 _LICENCE = "derived: as the recording"
 _READ_LICENCE = "read by the named program"
 
@@ -151,7 +153,8 @@ def _copies(
             path = f"{plan.split}/{system}/{number:04d}.flac"
             if not (plan.out / path).exists():
                 write_exactly(plan.out / path, copying[system](piece, own))
-            rows.append(_row(path, "copied", clip.speaker, plan.split, seconds, system))
+            row = _row(path, COPIED, clip.speaker, plan.split, seconds, system)
+            rows.append(row | {"kind": COPIED})
     return rows
 
 

@@ -25,8 +25,9 @@ from voiceauth.testing.channel import Severity, Sounds, apply, draw_channel
 from voiceauth.testing.codecs import Codec, Coding, transcode
 from voiceauth.training.copying import KEEPS_PHASE
 from voiceauth.training.corpus import RATE_HZ, Corpus
-from voiceauth.training.crops import PHONE_HZ, phone_rate
+from voiceauth.training.crops import PHONE_HZ
 from voiceauth.training.pauses import limit_pauses
+from voiceauth.training.voices import Variant, vary
 from voiceauth.units import Rate, Seconds
 
 FloatArray = NDArray[np.float32]
@@ -134,7 +135,8 @@ def build_sources(  # noqa: PLR0917 - packs in their order
     speech: Corpus,
     neural: tuple[Corpus, dict[str, str]],
     originals: Corpus,
-    made: tuple[Corpus, dict[str, str]],
+    copies: tuple[Corpus, dict[str, str]],
+    read: tuple[Corpus, dict[str, str]] | None,
     plan: SpoofCropPlan,
     leave_out: Sequence[str] = (),
 ) -> Sources:
@@ -144,7 +146,8 @@ def build_sources(  # noqa: PLR0917 - packs in their order
         speech: recorded train speech.
         neural: the recorded pack's synthetic speech and its systems by path.
         originals: the recordings that the attack pack's copies were made of.
-        made: the attack pack's synthetic speech and its systems by path.
+        copies: the attack pack's copies of them and their systems by path.
+        read: its reading voices and their systems by path; None where it has none.
         plan: shares.
         leave_out: systems that are never drawn.
 
@@ -156,20 +159,19 @@ def build_sources(  # noqa: PLR0917 - packs in their order
         own = tuple(i for i, clip in enumerate(speech.clips) if clip.source == name)
         seconds = sum(speech.clips[i].length for i in own) / RATE_HZ
         people.append(Source(speech, own, float(np.sqrt(seconds))))
-    corpus, systems = made
+    corpus, systems = copies
     place = {Path(clip.path).stem: i for i, clip in enumerate(originals.clips)}
-    copies: dict[str, dict[str, int]] = {}
+    by_stem: dict[str, dict[str, int]] = {}
     for i, clip in enumerate(corpus.clips):
-        if clip.source == "copied" and systems[clip.path] not in leave_out:
-            copies.setdefault(Path(clip.path).stem, {})[systems[clip.path]] = i
-    copied = tuple(Copied(corpus, place[stem], own) for stem, own in sorted(copies.items()))
+        if systems[clip.path] not in leave_out:
+            by_stem.setdefault(Path(clip.path).stem, {})[systems[clip.path]] = i
+    copied = tuple(Copied(corpus, place[stem], own) for stem, own in sorted(by_stem.items()))
     readers = []
-    read = {c.path: systems[c.path] for c in corpus.clips if c.source != "copied"}
-    for (pack, known), share in ((neural, plan.neural), ((corpus, read), 1.0 - plan.neural)):
-        groups: dict[str, list[int]] = {}
-        for i, clip in enumerate(pack.clips):
-            if clip.path in known and known[clip.path] not in leave_out:
-                groups.setdefault(known[clip.path], []).append(i)
+    for made, share in ((neural, plan.neural), (read, 1.0 - plan.neural)):
+        if made is None:
+            continue
+        pack, known = made
+        groups = by_system(pack, known, leave_out)
         # The root keeps a system of one clip from being learnt by heart.
         total = sum(len(clips) ** 0.5 for clips in groups.values())
         for _, clips in sorted(groups.items()):
@@ -220,7 +222,7 @@ def draw_group(rng: np.random.Generator, stream: SpoofStream) -> FloatArray:
     wanted = round(plan.seconds * PHONE_HZ)
     crops = []
     for wide in pieces:
-        speech = phone_rate(wide, speed)
+        speech = vary(wide, Variant(speed), RATE_HZ, PHONE_HZ)
         speech = np.pad(speech, (0, max(0, wanted - len(speech))))[:wanted]
         if recoded:
             speech = transcode(speech, recode)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from voiceauth.training.attacks import RECORDED
-from voiceauth.training.corpus import load_corpus
+from voiceauth.errors import SettingsError
+from voiceauth.training.attacks import COPIED, RECORDED
+from voiceauth.training.corpus import Corpus, load_corpus
 from voiceauth.training.crops import build_sounds
 from voiceauth.training.spoof_crops import (
     GROUP,
@@ -107,13 +108,16 @@ def train_spoof(plan: SpoofRunPlan) -> Path:
     state = _start(plan)
     speech = load_corpus(plan.data, plan.cache, "speech", "train")
     neural = load_corpus(plan.data, plan.cache, "spoof", "train")
-    made = load_corpus(plan.attacks, plan.cache / "attacks", "spoof", "train")
+    systems = systems_of(plan.attacks)
+    copies = load_corpus(plan.attacks, plan.cache / "attacks", COPIED, "train")
+    read = _readers(plan)
     originals = load_corpus(plan.attacks, plan.cache / "attacks", RECORDED, "train")
     sources = build_sources(
         speech,
         (neural, systems_of(plan.data)),
         originals,
-        (made, systems_of(plan.attacks)),
+        (copies, systems),
+        (read, systems) if read else None,
         plan.crops,
         plan.leave_out,
     )
@@ -125,9 +129,17 @@ def train_spoof(plan: SpoofRunPlan) -> Path:
     loader = torch.utils.data.DataLoader(
         stream, batch_size=None, num_workers=plan.workers, prefetch_factor=ahead
     )
-    _record(plan, (speech.digest, neural.digest, made.digest))
+    _record(plan, (speech.digest, neural.digest, copies.digest))
     _loop(plan, state, iter(loader))
     return plan.out / "last.pt"
+
+
+def _readers(plan: SpoofRunPlan) -> Corpus | None:
+    """The attack pack's reading voices, if their programs were installed when it was made."""
+    try:
+        return load_corpus(plan.attacks, plan.cache / "attacks", "spoof", "train")
+    except SettingsError:
+        return None
 
 
 def load_network(path: Path) -> tuple[SpoofNet, int]:
@@ -229,6 +241,6 @@ def _record(plan: SpoofRunPlan, digests: tuple[str, str, str]) -> None:
     settings = json.loads(json.dumps(asdict(plan), default=lambda path: path.name))
     record = {
         "plan": settings,
-        "data": dict(zip(("speech", "neural", "made"), digests, strict=True)),
+        "data": dict(zip(("speech", "neural", "copies"), digests, strict=True)),
     }
     (plan.out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from voiceauth.scoring.metrics import equal_error_rate, roc
 from voiceauth.testing.channel import Channel, Noise, apply
 from voiceauth.testing.codecs import Codec, Coding
+from voiceauth.training.attacks import COPIED
 from voiceauth.training.corpus import RATE_HZ, Corpus, load_corpus
 from voiceauth.training.crops import PHONE_HZ, phone_rate
 from voiceauth.training.pauses import limit_pauses
@@ -193,11 +194,14 @@ def present(score: Score, plan: TrialPlan) -> list[Presentation]:
             people.setdefault(speech.clips[i].speaker, []).append(i)
     numbers = [i for own in people.values() for i in own[: plan.per_speaker]]
     found = score_clips(score, speech, numbers, [BONA_FIDE] * len(numbers), {}, plan.seed)
-    made = load_corpus(plan.attacks, plan.cache / "attacks", "spoof", plan.split)
-    names = systems_of(plan.attacks, "speaker")
-    for name, clips in by_system(made, systems_of(plan.attacks), ()).items():
-        some = clips[: plan.per_system]
-        found += score_clips(score, made, some, [name] * len(some), names, plan.seed)
+    systems, names = systems_of(plan.attacks), systems_of(plan.attacks, "speaker")
+    for kind in (COPIED, "spoof"):
+        if kind not in systems_of(plan.attacks, "kind").values():
+            continue
+        made = load_corpus(plan.attacks, plan.cache / "attacks", kind, plan.split)
+        for name, clips in by_system(made, systems, ()).items():
+            some = clips[: plan.per_system]
+            found += score_clips(score, made, some, [name] * len(some), names, plan.seed)
     names = systems_of(plan.data, "speaker")
     if plan.split == "test" or plan.also:
         split = "test" if plan.split == "test" else "train"
