@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-SECTIONS = ("synthetic", "replay", "challenge", "continuity")
+SECTIONS = ("synthetic", "replay", "challenge", "continuity", "system")
 
 
 @dataclass(frozen=True)

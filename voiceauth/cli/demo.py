@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``voiceauth demo``: ten real callers, over gRPC, on a server of the demo's own.
+"""``voiceauth demo``: ten real callers and two attackers, over gRPC, on a server of its own.
 
 The server listens on loopback over a temporary vault with a new key; nothing is left behind.
 """
@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +19,21 @@ from rich.console import Console
 
 from voiceauth.cli import options
 from voiceauth.cli.converse import converse
-from voiceauth.cli.demo_callers import DemoCall, DemoScript, callers, script
-from voiceauth.cli.demo_screen import PhaseTable, outcome_table
+from voiceauth.cli.demo_callers import DemoCall, DemoScript, attackers, callers, script
+from voiceauth.cli.demo_screen import AttackTable, PhaseTable, outcome_table
 from voiceauth.cli.reach import own_server
 from voiceauth.cli.render import output, print_json
 from voiceauth.client import Client, EnrolOptions, VerifyOptions
 from voiceauth.config import Settings, load
 from voiceauth.errors import InternalError
-from voiceauth.types import Consent, Decision, EnrolmentOutcome, EnrolmentResult, Verdict
+from voiceauth.types import (
+    Consent,
+    Decision,
+    EnrolmentOutcome,
+    EnrolmentResult,
+    LivenessState,
+    Verdict,
+)
 from voiceauth.units import Seconds
 from voiceauth.usecases.check_ledger import verify_ledger
 
@@ -36,6 +44,10 @@ LEGEND = (
     "LLR: log-likelihood ratio, positive where the voice speaks for the claim. Implied FMR: chance "
     "that an impostor's voice gets as far. STEP UP: another factor decides."
 )
+ATTACKS = {
+    "synthetic": "synthetic speech (no spoof model is installed)",
+    "replay": "replays of earlier calls (nothing is remembered)",
+}
 CLOSING = (
     "This was real speech of real people over real gRPC, but over simulated telephone lines, and "
     "ten people are few: it shows that the engine works, not how often it errs. A voice is "
@@ -54,11 +66,28 @@ class CallReport:
 
 
 @dataclass(frozen=True, slots=True)
+class AttackReport:
+    """One attack of the demo.
+
+    Attributes:
+        attack: the layer that has to notice it.
+        looked_for: False where that layer is not installed; then the attack proves nothing.
+    """
+
+    attacker: str
+    claims: str
+    attack: str
+    looked_for: bool
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class DemoReport:
     """How the demo went.
 
     Attributes:
-        passed: no impostor accepted, and at least nine of ten genuine callers.
+        passed: no impostor accepted, no attacker whose kind is looked for, and at least nine of
+            ten genuine callers.
         seconds: from the command to the end.
         enrolled: of the ten callers.
         ledger_entries: of the verified chain.
@@ -71,6 +100,7 @@ class DemoReport:
     impostors: dict[Decision, int]
     ledger_entries: int
     calls: tuple[CallReport, ...]
+    attacks: tuple[AttackReport, ...] = ()
 
 
 def demo(
@@ -85,9 +115,11 @@ def demo(
     """Watch ten real callers being enrolled, verified and impersonated.
 
     Starts a server on loopback with a temporary vault, enrols ten people from simulated telephone
-    calls, then lets each call again, and once more under another caller's name.
+    calls, then lets each call again, and once more under another caller's name. At last a
+    synthetic voice calls, and a recording of an accepted call.
 
-    Exit codes: 0 at least 9 of the 10 genuine callers and no impostor were accepted, 1 otherwise.
+    Exit codes: 0 at least 9 of the 10 genuine callers, no impostor, and no attacker whose kind this
+    installation looks for were accepted, 1 otherwise.
     """
     begin = time.monotonic()
     console = Console(quiet=True) if as_json else output()
@@ -96,9 +128,10 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="voiceauth-demo-") as folder:
         session = context.find_object(options.Session) or options.Session()
         settings = demo_settings(Path(folder), session.config)
-        results, verdicts = asyncio.run(_run(settings, calls, console, None if fast else 1.0))
+        stage = Stage(console, seed, None if fast else 1.0)
+        results, verdicts, attacks = asyncio.run(_run(settings, calls, stage))
         entries = verify_ledger(settings).entries
-    report = report_of(results, calls, verdicts, entries, time.monotonic() - begin)
+    report = report_of(results, calls, verdicts, entries, time.monotonic() - begin, attacks=attacks)
     if as_json:
         print_json(report)
     else:
@@ -118,9 +151,19 @@ def demo_settings(folder: Path, config: Path | None = None) -> Settings:
     return settings.model_copy(update={"storage": storage})
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where the demo is shown, with which lines, and at which pace."""
+
+    console: Console
+    seed: int
+    pace: float | None
+
+
 async def _run(
-    settings: Settings, calls: DemoScript, console: Console, pace: float | None
-) -> tuple[list[EnrolmentResult], list[Verdict]]:
+    settings: Settings, calls: DemoScript, stage: Stage
+) -> tuple[list[EnrolmentResult], list[Verdict], list[AttackReport]]:
+    console, pace = stage.console, stage.pace
     async with own_server(settings) as client:
         phase = PhaseTable("Ten people enrol, with consent", calls.enrolments, console)
         with phase.drawing():
@@ -132,15 +175,36 @@ async def _run(
             )
         console.print(f"\n{LEGEND}\n")
         title = "They call again, as themselves and as somebody else"
-        phase = PhaseTable(title, calls.calls, console)
-        with phase.drawing():
-            verdicts = await asyncio.gather(
-                *(
-                    _verify(client, call, phase, place, pace)
-                    for place, call in enumerate(calls.calls)
-                )
-            )
-        return results, verdicts
+        verdicts = await _call(client, calls.calls, PhaseTable(title, calls.calls, console), pace)
+        accepted = [
+            call
+            for call, verdict in zip(calls.calls, verdicts, strict=True)
+            if call.genuine and verdict.decision is Decision.ACCEPT
+        ]
+        attacks = attackers(accepted[0] if accepted else None, stage.seed)
+        console.print()
+        title = "Two attackers: a synthetic voice, and an accepted call played again"
+        found = await _call(client, attacks, AttackTable(title, attacks, console), pace)
+        return results, verdicts, [attack_report(*one) for one in zip(attacks, found, strict=True)]
+
+
+async def _call(
+    client: Client, calls: tuple[DemoCall, ...], phase: PhaseTable, pace: float | None
+) -> list[Verdict]:
+    """Let all of a phase call at once."""
+    with phase.drawing():
+        return await asyncio.gather(
+            *(_verify(client, call, phase, place, pace) for place, call in enumerate(calls))
+        )
+
+
+def attack_report(call: DemoCall, verdict: Verdict) -> AttackReport:
+    """Say whether the attack's kind was looked for at all."""
+    if call.attack is None:
+        raise InternalError(detail="an attacker of the demo attacks nothing")
+    slot = getattr(verdict.evidence.liveness, call.attack.value)
+    looked_for = slot.state is not LivenessState.NOT_MEASURED
+    return AttackReport(call.caller, call.claims, call.attack.value, looked_for, verdict)
 
 
 async def _enrol(
@@ -168,7 +232,8 @@ async def _verify(
     client: Client, call: DemoCall, phase: PhaseTable, place: int, pace: float | None
 ) -> Verdict:
     sound = call.sound()
-    opening = VerifyOptions(f"verify-{place}", TENANT, call.claims, sound.audio_format)
+    kind = "verify" if call.attack is None else "attack"
+    opening = VerifyOptions(f"{kind}-{place}", TENANT, call.claims, sound.audio_format)
     async with client.verify(opening) as stream:
         last = await converse(stream, sound, lambda update: phase.update(place, update), pace=pace)
     if not isinstance(last, Verdict):
@@ -182,6 +247,8 @@ def report_of(
     verdicts: list[Verdict],
     entries: int,
     seconds: Seconds,
+    *,
+    attacks: Sequence[AttackReport] = (),
 ) -> DemoReport:
     """Count right and wrong.
 
@@ -191,6 +258,7 @@ def report_of(
         verdicts: in the order of the script's calls.
         entries: of the verified ledger.
         seconds: from the command to the end.
+        attacks: with their verdicts.
     """
     reports = tuple(
         CallReport(call.caller, call.claims, call.line, verdict)
@@ -200,13 +268,15 @@ def report_of(
     impostors = _counts([one.verdict for one in reports if one.caller != one.claims])
     return DemoReport(
         passed=genuine[Decision.ACCEPT] >= LEAST_GENUINE_ACCEPTED
-        and impostors[Decision.ACCEPT] == 0,
+        and impostors[Decision.ACCEPT] == 0
+        and not any(one.looked_for and one.verdict.decision is Decision.ACCEPT for one in attacks),
         seconds=round(seconds, 1),
         enrolled=sum(one.outcome is EnrolmentOutcome.ENROLLED for one in results),
         genuine=genuine,
         impostors=impostors,
         ledger_entries=entries,
         calls=reports,
+        attacks=tuple(attacks),
     )
 
 
@@ -221,6 +291,12 @@ def _print_report(report: DemoReport, console: Console) -> None:
     console.print()
     console.print(outcome_table({"as themselves": genuine, "as somebody else": impostors}))
     console.print()
+    for one in report.attacks:
+        if not one.looked_for:
+            console.print(
+                f"Nothing here looks for {ATTACKS[one.attack]}: that {one.attacker} was answered "
+                f"{one.verdict.decision.name} proves nothing."
+            )
     console.print(
         f"Accepted: {genuine[Decision.ACCEPT]} of {sum(genuine.values())} genuine calls, "
         f"{impostors[Decision.ACCEPT]} of {sum(impostors.values())} impostor calls. "

@@ -22,13 +22,17 @@ from voiceauth.cli.sound import SoundSource
 from voiceauth.errors import SettingsError
 from voiceauth.testing.channel import Channel, Severity, apply, draw_channel
 from voiceauth.testing.codecs import Codec, Coding
-from voiceauth.types import AudioFormat, Encoding
+from voiceauth.types import AudioFormat, Encoding, LivenessLayer
 from voiceauth.units import Hertz
 
 LINE_HZ: Hertz = 8000
 FRAME_BYTES = 160
 """20 ms of mu-law."""
 MOBILE_SHARE = 0.5
+SYNTHETIC = 1000
+"""Apart from the places of the script: the seed of one more line."""
+SYNTHETIC_CLAIMS = "caller-01"
+SYNTHETIC_CLIP = "caller-01-synthetic.opus"
 LINES = Severity(
     snr_db=(12.0, 32.0), noisy=0.0, reverberant=0.3, response_db=3.0, slow_codecs=0.0, lossy=0.25
 )
@@ -59,17 +63,19 @@ class DemoCall:
         claims: who the caller says to be.
         line: what the line is like, in a few words.
         mulaw: the audio as it leaves the line.
+        attack: the liveness layer that has to notice it; None for a person.
     """
 
     caller: str
     claims: str
     line: str
     mulaw: bytes = field(repr=False)
+    attack: LivenessLayer | None = None
 
     @property
     def genuine(self) -> bool:
         """True if the caller tells the truth."""
-        return self.caller == self.claims
+        return self.attack is None and self.caller == self.claims
 
     def sound(self) -> SoundSource:
         """Return the audio in frames of 20 ms."""
@@ -126,6 +132,23 @@ def script(people: tuple[DemoCaller, ...], seed: int) -> DemoScript:
     with ThreadPoolExecutor(2) as pool:
         made = list(pool.map(act, range(len(acts))))
     return DemoScript(tuple(made[: len(people)]), tuple(made[len(people) :]))
+
+
+def attackers(accepted: DemoCall | None, seed: int) -> tuple[DemoCall, ...]:
+    """Make the two attackers.
+
+    Args:
+        accepted: a call that was accepted, to be played again; None if there is none.
+        seed: of the synthetic voice's line.
+    """
+    line = draw_line(np.random.default_rng((seed, SYNTHETIC)), mobile=False)
+    audio = apply(line, _clip(SYNTHETIC_CLIP))
+    layer = LivenessLayer.SYNTHETIC
+    made = [DemoCall("a synthesiser", SYNTHETIC_CLAIMS, describe(line), mulaw(audio), layer)]
+    if accepted is not None:
+        replay = LivenessLayer.REPLAY
+        made.append(replace(accepted, caller="a recording", attack=replay))
+    return tuple(made)
 
 
 def draw_line(rng: np.random.Generator, *, mobile: bool) -> Channel:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from voiceauth.cli.demo_callers import DemoCall
-from voiceauth.cli.live import Update, speech_text
+from voiceauth.cli.live import Update, reasons_text, speech_text
 from voiceauth.cli.render import bar, decision_text, false_match_text, llr_text
 from voiceauth.types import (
     Decision,
@@ -37,6 +37,7 @@ class Row:
     whole: Seconds = 1.0
     score: Score | None = None
     outcome: Decision | EnrolmentOutcome | None = None
+    evidence: Evidence | None = None
 
 
 class PhaseTable:
@@ -87,6 +88,48 @@ class PhaseTable:
             yield
 
 
+class AttackTable(PhaseTable):
+    """The rows of the attackers: which layer has to notice them, and what it says."""
+
+    def __rich__(self) -> Table:
+        """Draw the table as it is now."""
+        table = Table(title=self._title, box=None, padding=(0, 1), title_justify="left")
+        for name in ("attacker", "says to be", "LLR", "the layer says", "verdict", "because", ""):
+            table.add_column(name, justify="right" if name == "LLR" else "left")
+        for row in self._rows:
+            table.add_row(*_attack_cells(row))
+        return table
+
+
+def _attack_cells(row: Row) -> list[Text]:
+    verdict, mark = Text(""), Text("")
+    word = "" if row.evidence is None else _layer_word(row.call, row.evidence)
+    if isinstance(row.outcome, Decision):
+        verdict = decision_text(row.outcome)
+        refused = row.outcome is not Decision.ACCEPT
+        looked_for = "not measured" not in word
+        mark = Text("refused", "green") if refused else Text("WRONG", "bold red")
+        mark = mark if looked_for else Text("not looked for", "yellow")
+    reasons = () if row.evidence is None else row.evidence.reasons[:2]
+    return [
+        Text(row.call.caller, "magenta"),
+        Text(row.call.claims),
+        Text(llr_text(row.score)),
+        Text(word),
+        verdict,
+        Text(reasons_text(reasons)),
+        mark,
+    ]
+
+
+def _layer_word(call: DemoCall, evidence: Evidence) -> str:
+    if call.attack is None:
+        return ""
+    slot = getattr(evidence.liveness, call.attack.value)
+    ratio = "" if slot.llr is None else f" ({slot.llr:+.1f})"
+    return f"{call.attack.value} {slot.state.value.replace('_', ' ')}{ratio}"
+
+
 def _updated(row: Row, update: Update) -> Row:
     if isinstance(update, EnrolmentProgress):
         whole = update.net_seconds + update.needed_seconds
@@ -99,7 +142,11 @@ def _updated(row: Row, update: Update) -> Row:
     if isinstance(update, Evidence):
         whole = update.net_speech_seconds + update.net_speech_needed_seconds
         return replace(
-            row, have=update.net_speech_seconds, whole=whole, score=update.score or row.score
+            row,
+            have=update.net_speech_seconds,
+            whole=whole,
+            score=update.score or row.score,
+            evidence=update,
         )
     return row
 

@@ -1,17 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rich.console import Console
 
-from voiceauth.cli.demo import CallReport, DemoReport, demo_settings, report_of
-from voiceauth.cli.demo_callers import DemoCall, DemoScript, callers, draw_line, mulaw, script
-from voiceauth.cli.demo_screen import PhaseTable, mark_text
+from voiceauth.cli.demo import (
+    AttackReport,
+    CallReport,
+    DemoReport,
+    attack_report,
+    demo_settings,
+    report_of,
+)
+from voiceauth.cli.demo_callers import (
+    DemoCall,
+    DemoScript,
+    attackers,
+    callers,
+    draw_line,
+    mulaw,
+    script,
+)
+from voiceauth.cli.demo_screen import AttackTable, PhaseTable, mark_text
 from voiceauth.types import (
     Decision,
     EnrolmentOutcome,
     EnrolmentProgress,
     EnrolmentResult,
     Evidence,
+    Liveness,
+    LivenessLayer,
+    LivenessSlot,
+    LivenessState,
     ModelHash,
     Progress,
     Score,
@@ -166,3 +187,70 @@ def test_the_enrolment_table_shows_progress_and_outcome() -> None:
     text = console.export_text()
     assert "21.0 s" in text
     assert "enrolled" in text
+
+
+def attack(decision: Decision, state: LivenessState) -> AttackReport:
+    """Return the report of a replay that was answered so, by a layer in that state."""
+    replayed = DemoCall("a recording", "caller-01", "", b"", LivenessLayer.REPLAY)
+    answer = verdict(decision)
+    liveness = Liveness(replay=LivenessSlot(state))
+    answer = replace(answer, evidence=replace(answer.evidence, liveness=liveness))
+    return attack_report(replayed, answer)
+
+
+@pytest.mark.parametrize(
+    ("decision", "state", "passed"),
+    [
+        (Decision.REJECT, LivenessState.SUSPECT, True),
+        (Decision.STEP_UP, LivenessState.SUSPECT, True),
+        (Decision.ACCEPT, LivenessState.LIVE, False),
+        (Decision.ACCEPT, LivenessState.NOT_MEASURED, True),
+    ],
+)
+def test_the_demo_fails_with_an_accepted_attacker_whose_kind_is_looked_for(
+    decision: Decision, state: LivenessState, passed: bool
+) -> None:
+    """A layer that runs and lets its attack through is a failed demo; an absent one is named."""
+    people = [DemoCall(f"c{place}", f"c{place}", "", b"") for place in range(10)]
+    verdicts = [verdict(Decision.ACCEPT)] * 10
+    made = report_of(
+        [], DemoScript((), tuple(people)), verdicts, 5, 1.0, attacks=[attack(decision, state)]
+    )
+
+    assert made.passed is passed
+    assert made.attacks[0].looked_for is (state is not LivenessState.NOT_MEASURED)
+
+
+def test_an_attacker_is_no_genuine_caller() -> None:
+    """A recording of the caller is not the caller."""
+    accepted = DemoCall("caller-02", "caller-02", "pcmu", b"\xff" * 800)
+    synthetic, replayed = attackers(accepted, seed=1)
+
+    assert not synthetic.genuine
+    assert not replayed.genuine
+    assert replayed.mulaw == accepted.mulaw
+    assert (synthetic.attack, replayed.attack) == (LivenessLayer.SYNTHETIC, LivenessLayer.REPLAY)
+    assert len(synthetic.mulaw) / 8000 > 5
+
+
+def test_without_an_accepted_call_nothing_can_be_replayed() -> None:
+    """The recording is one of an accepted call or does not exist."""
+    assert [one.attack for one in attackers(None, seed=1)] == [LivenessLayer.SYNTHETIC]
+
+
+def test_the_attack_table_says_which_layer_spoke() -> None:
+    """Attacker, layer, verdict and reason stand in one row; an absent layer is no success."""
+    console = Console(force_terminal=False, width=140, record=True)
+    calls = (
+        DemoCall("a recording", "caller-01", "", b"", LivenessLayer.REPLAY),
+        DemoCall("a synthesiser", "caller-01", "", b"", LivenessLayer.SYNTHETIC),
+    )
+    phase = AttackTable("Attackers", calls, console)
+    with phase.drawing():
+        phase.update(0, attack(Decision.REJECT, LivenessState.SUSPECT).verdict)
+        phase.update(1, verdict(Decision.STEP_UP))
+
+    text = console.export_text()
+    assert "replay suspect" in text
+    assert "refused" in text
+    assert "not looked for" in text
