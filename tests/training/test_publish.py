@@ -55,7 +55,8 @@ def test_everything_that_ships_is_written_and_fits(places: Places) -> None:
     record = publish(places)
     speaker = OnnxSpeaker.of_file(places.models / f"{NAME}.onnx")
     assert record["sha256"] == speaker.model
-    cohort = read_cohort((places.models / f"{NAME}-cohort.npz").read_bytes(), speaker.dimension)
+    content = (places.models / f"{NAME}-cohort.npz").read_bytes()
+    cohort = read_cohort(content, speaker.dimension, speaker.model, stated=True)
     assert len(cohort) == 4
     student = Student().eval()
     load_student(places.models / "training" / f"{NAME}.npz", student)

@@ -112,6 +112,10 @@ def calibrate(
     for words, bandwidths in (("kept as it was", found.kept), ("no table now", found.dropped)):
         for one in bandwidths:
             say(f"{one.value}: {words}, because no trials of it are enough")
+    for table in found.calibration.tables:
+        worth = table.worth
+        if worth is not None and worth.before is not None and worth.cllr > worth.before:
+            say(f"Caution: {table.bandwidth.value} costs more than with the tables before.")
     tell(settings, written)
 
 

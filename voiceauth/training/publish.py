@@ -74,7 +74,8 @@ def publish(places: Places) -> dict[str, Any]:
     save_weights(places.models / "training" / f"{name}.npz", student)
     speaker = OnnxSpeaker.of_file(graph)
     train = load_corpus(places.data, places.cache, "speech", "train")
-    write_cohort(places.models / f"{name}-cohort.npz", build_cohort(speaker.embed, train))
+    cohort = build_cohort(speaker.embed, train)
+    write_cohort(places.models / f"{name}-cohort.npz", cohort, speaker.model)
     record = {
         "name": name,
         "channels": student.shape.channels,

@@ -2,6 +2,7 @@
 """``voiceauth calibrate`` and the ``models`` commands that write, from the words to the answer."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,21 @@ def test_a_refit_says_what_it_supports_and_what_it_is_worth(
     ):
         assert words in result.output
     assert asked[0][0].target == listed.parent / "own"
+
+
+@pytest.mark.parametrize(("before", "warned"), [(0.34, False), (0.2, True)])
+def test_a_refit_that_costs_more_is_told(
+    listed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: float, warned: bool
+) -> None:
+    """An operator whose cohort or trials make things worse is warned, and keeps the old tables."""
+    table = replace(TABLE, worth=Worth(0.21, 0.2, before, 0.19))
+    found = Refit(replace(CALIBRATION, tables=(table,)), (Bandwidth.NARROWBAND,))
+    written = Written(tmp_path, "tiny", "tiny-calibration-1.json")
+    monkeypatch.setattr(adapting, "refit_on_trials", lambda *_: (found, written))
+
+    result = RUNNER.invoke(app, ["calibrate", str(listed), "--to", str(tmp_path)])
+
+    assert ("narrowband costs more" in result.output) == warned
 
 
 def test_a_refit_prints_one_json_value(
