@@ -89,3 +89,22 @@ def test_an_engine_does_not_start_on_another_history_than_was_copied(
 
     assert result.exit_code == 1
     assert "broken at entry" in result.stderr
+
+
+def test_an_erasure_is_attested_and_its_backup_closed(tmp_path: Path) -> None:
+    """From the erasure to the destroyed key, every step is a command."""
+    folder = ["--data-dir", str(tmp_path / "vault")]
+    run("subjects", "create", "s", *folder)
+    old = tmp_path / "old.db"
+    old.write_bytes((tmp_path / "vault" / "vault.db").read_bytes())
+    run("ledger", "receipt", "s", *folder, code=1)
+    run("subjects", "erase", "s", "--yes", *folder)
+
+    (tmp_path / "r.json").write_text(run("ledger", "receipt", "s", *folder))
+    assert json.loads(run("ledger", "check-proof", str(tmp_path / "r.json")))["subject"] == "s"
+    assert run("ledger", "check-backup", str(old), "s", *folder, code=1) == "readable\n"
+    inventory = json.loads(run("keys", "show", *folder, "--json"))["inventory"]
+    key = next(one["key_id"] for one in inventory if one["scope"] == "default")
+    run("keys", "rotate", "--tenant", "default", *folder)
+    run("keys", "destroy", key, "--yes", *folder)
+    assert run("ledger", "check-backup", str(old), "s", *folder) == "unreadable\n"

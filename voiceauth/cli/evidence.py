@@ -17,14 +17,17 @@ from voiceauth.errors import InputError
 from voiceauth.types import Score
 from voiceauth.usecases.check_ledger import (
     checkpoint_ledger,
+    erasure_receipt,
     explain_call,
     ledger_verifier,
     opened_desk,
     read_ledger,
+    subject_in_backup,
     verify_ledger,
 )
+from voiceauth.usecases.erasure_receipt import ERASURE, BackupState, check_receipt
 from voiceauth.usecases.explain_verdict import Explanation
-from voiceauth.usecases.identifiers import call_id, tenant_id
+from voiceauth.usecases.identifiers import call_id, subject_id, tenant_id
 from voiceauth.usecases.prove_ledger import check_proof, prove_growth, prove_inclusion
 
 ledger = typer.Typer(help="Read, verify and prove the audit ledger.", no_args_is_help=True)
@@ -139,7 +142,7 @@ def prove_growth_command(
 @ledger.command("check-proof", epilog="Example: voiceauth ledger check-proof proof.json")
 def check_proof_command(
     *,
-    proof: Annotated[Path, typer.Argument(metavar="PROOF", help="From prove or prove-growth.")],
+    proof: Annotated[Path, typer.Argument(metavar="PROOF", help="A proof or a receipt.")],
     public: Annotated[
         str, typer.Option("--public-key", help="Trusted key, as `ledger public-key` printed it.")
     ] = "",
@@ -154,6 +157,9 @@ def check_proof_command(
         document: dict[str, Any] = json.loads(_text(proof))
     except ValueError:
         raise InputError(f"{proof} is not JSON.") from None
+    if document.get("kind") == ERASURE:
+        print_json(check_receipt(document, public or None))
+        return
     found = check_proof(document, public or None)
     if as_json:
         print_json({"holds": True, "size": found.size, "at": found.at, "trusted": bool(public)})
@@ -163,6 +169,41 @@ def check_proof_command(
         f"{'' if public else '; its key was not compared with a trusted one'}.",
         soft_wrap=True,
     )
+
+
+@ledger.command(epilog="Example: voiceauth ledger receipt 4711 --tenant bank > receipt.json")
+def receipt(
+    context: typer.Context,
+    *,
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="The erased subject's id.")],
+    tenant: options.Tenant = "default",
+    data_dir: options.DataDir = None,
+) -> None:
+    """Print a signed receipt of an erasure; it stands alone, and it names the person.
+
+    Exit code 1: the vault still knows the subject, or the ledger holds no erasure of it.
+    """
+    settings = local_settings(context, data_dir)
+    print_json(erasure_receipt(settings, tenant_id(tenant), subject_id(subject)))
+
+
+@ledger.command("check-backup", epilog="Example: voiceauth ledger check-backup old.db 4711")
+def check_backup(
+    context: typer.Context,
+    *,
+    backup: Annotated[Path, typer.Argument(metavar="BACKUP", help="A copy of vault.db.")],
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="The erased subject's id.")],
+    tenant: options.Tenant = "default",
+    data_dir: options.DataDir = None,
+) -> None:
+    """Restore a backup beside the vault and try to open an erased subject in it.
+
+    Exit codes: 0 unreadable or absent, 1 readable: destroy the key of that time.
+    """
+    settings = local_settings(context, data_dir)
+    state = subject_in_backup(settings, backup, tenant_id(tenant), subject_id(subject))
+    output().print(state.value)
+    raise typer.Exit(1 if state is BackupState.READABLE else 0)
 
 
 def explain(

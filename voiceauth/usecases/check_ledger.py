@@ -17,7 +17,8 @@ from voiceauth.models.manifest import read_manifest, read_verified
 from voiceauth.ports import KeyService
 from voiceauth.scoring.calibration import Calibration
 from voiceauth.scoring.tables import loads
-from voiceauth.types import CallId, LedgerEntry, TenantId
+from voiceauth.types import CallId, LedgerEntry, SubjectId, TenantId
+from voiceauth.usecases.erasure_receipt import BackupState, backup_state, issue_receipt
 from voiceauth.usecases.explain_verdict import Explanation, explain, is_about
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, ledger_pages, signing_key
 from voiceauth.usecases.key_services import VAULT_FILE, open_keys
@@ -85,6 +86,22 @@ def explain_call(settings: Settings, tenant: TenantId, call: CallId) -> tuple[Ex
         raise NotFoundError("The ledger has no verdict about this call.")
     tables = _calibration(settings)
     return tuple(explain(entry, tables) for entry in found)
+
+
+def erasure_receipt(settings: Settings, tenant: TenantId, subject: SubjectId) -> dict[str, object]:
+    """Issue a signed receipt of an erasure. Errors as ``issue_receipt``."""
+    with opened_desk(settings) as (vault, desk, keys):
+        name = pseudonym(keys.derive("ledger-pseudonym"), tenant, subject)
+        return issue_receipt(vault, desk, tenant, subject, name)
+
+
+def subject_in_backup(
+    settings: Settings, backup: Path, tenant: TenantId, subject: SubjectId
+) -> BackupState:
+    """Say what a backup still holds of a subject. Errors as ``backup_state``."""
+    clock, random = SystemClock(), SystemRandom()
+    keys = open_keys(settings, clock=clock, random=random)
+    return backup_state(backup, keys, tenant, subject, clock=clock, random=random)
 
 
 def _calibration(settings: Settings) -> Calibration:
