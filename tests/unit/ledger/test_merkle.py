@@ -126,6 +126,7 @@ def test_a_changed_consistency_proof_shows_nothing(later: int, data: st.DataObje
     assert not extends((0, old[1]), new, proof)
     assert not extends((later + 1, old[1]), new, proof)
     assert not extends(old, new, (*proof, stranger))
+    assert earlier == later or not extends(old, new, ())
     for place in range(len(proof)):
         assert not extends(old, new, proof[:place] + proof[place + 1 :])
         assert not extends(old, new, (*proof[:place], stranger, *proof[place + 1 :]))
