@@ -70,8 +70,10 @@ def test_an_empty_token_is_not_taken_for_an_installation(new_token: New) -> None
 
     with pytest.raises(KeyServiceError, match="no keys"):
         keyring(token, create=False)
-    keyring(token)
-    keyring(token, create=False)
+    made = keyring(token).derive("a")
+
+    assert keyring(token, create=False).derive("a") == made
+    assert keyring(token, 2).derive("a") == made  # making it again changes nothing
 
 
 @pytest.mark.parametrize("place", [0, 5, 20, 44, 60])
