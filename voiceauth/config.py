@@ -394,6 +394,23 @@ class LivenessSettings(_Section):
         description="Watch that one person speaks throughout, where the speaker model has a "
         "calibration for it.",
     )
+    replay: bool = Field(
+        default=True,
+        description="Remember keyed fingerprints of enrolled and accepted calls, and look for "
+        "them in every call.",
+    )
+    replay_retention_days: float = Field(
+        180.0,
+        gt=0,
+        le=3650,
+        description="After that a call is forgotten, and its replay not found.",
+    )
+    replay_recordings: int = Field(
+        12, ge=1, le=100, description="Calls remembered per subject; the oldest makes room."
+    )
+    replay_recording_seconds: float = Field(
+        30.0, ge=5, le=120, description="Remembered of one call, from its first speech."
+    )
 
 
 class LogSettings(_Section):

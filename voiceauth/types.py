@@ -160,6 +160,8 @@ class Span:
         end_seconds: stream time just after its last sample.
         quality: measured on this span; ``issues`` says why it is not counted, if it is not.
         counted: False when it must not add to the evidence or the enrolment.
+        hops: place in the stream of each 10 ms of ``samples``, rising, shape (hops,); empty where
+            it is not known. Pauses that were cut out show as gaps.
     """
 
     samples: Samples
@@ -168,6 +170,7 @@ class Span:
     end_seconds: Seconds
     quality: Quality
     counted: bool = True
+    hops: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +344,27 @@ class ChallengeEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayEvidence:
+    """What the comparison with the recordings of earlier calls says.
+
+    Attributes:
+        llr: positive for live speech, negative for a replay.
+        agreement: share of agreeing bits beyond chance, -1 to 1; never sent to a client.
+        call: the earlier call that is repeated; None where nothing is.
+        matched_seconds: length of the stretches that repeat it.
+        compared_seconds: length of what was compared.
+        speed: of the call against the recording, as far as it was tried.
+    """
+
+    llr: Llr
+    agreement: float
+    call: CallId | None
+    matched_seconds: Seconds
+    compared_seconds: Seconds
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known so far about a claim; sent whenever it changes.
 
@@ -355,6 +379,7 @@ class Evidence:
         liveness: slots per layer.
         reasons: in order of weight.
         challenge: how the last challenge was met; None before one was.
+        replay: comparison with earlier calls; None before there was one.
         combined_llr: of the claimed, living speaker against every other way to sound like this:
             see ``decision.fusion``; None without a calibrated speaker score.
         spoof_false_accept_rate: worst of the layers' rates; None when no layer has one.
@@ -369,6 +394,7 @@ class Evidence:
     liveness: Liveness = Liveness()
     reasons: tuple[Reason, ...] = ()
     challenge: ChallengeEvidence | None = None
+    replay: ReplayEvidence | None = None
     combined_llr: Llr | None = None
     spoof_false_accept_rate: Rate | None = None
 
@@ -612,12 +638,12 @@ class EnrolmentResult:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """A keyed acoustic fingerprint of some net speech.
+    """A keyed acoustic fingerprint of the speech in a call.
 
     Attributes:
         version: of the learned part that made it; others cannot be compared with it.
         frames: 32 bits each, one per 32 ms.
-        bits: packed, 4 bytes per frame.
+        bits: packed, 4 bytes per frame; all zero where nothing was said.
     """
 
     version: str

@@ -20,6 +20,7 @@ FREE_TEXTS = frozenset({"groups", "purpose", "method"})
 HARMLESS = frozenset(
     {
         "calibration_version",
+        "call_id",
         "challenge_id",
         "default_policy",
         "licence",

@@ -102,6 +102,7 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
                 reading = await self._runtime.inference.read(span.samples)
             except TooShortError:
                 return self.news()  # it adds nothing, as if it had not been spoken
+            await self._runtime.inference.run(partial(self._compare, span))
             with engine_errors_only("weighing"):
                 self._running.weigh(span, reading.embedding, reading.spoof_score)
         return self.news()
@@ -170,6 +171,10 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
         with engine_errors_only("judging"):
             evidence = answering.judge(answer, heard, voice)
         await in_vault(self._runtime, lambda: answering.record(answer, evidence))
+
+    def _compare(self, span: Span) -> None:
+        with engine_errors_only("the comparison with earlier calls"):
+            self._running.compare(span)
 
     async def _voice(self, answer: Answer) -> Score | None:
         """Compare the answer's span with the voiceprint; None if there is too little of it."""

@@ -39,6 +39,7 @@ class Gatherer:
         self._next_frame = 0
         self._sums = Sums()
         self._pieces: list[Samples] = []
+        self._places: list[NDArray[np.int64]] = []
         self._first_frame = 0
         self._last_frame = 0
 
@@ -148,12 +149,13 @@ class Gatherer:
                 self._first_frame = int(index[0])
             self._last_frame = int(index[-1])
             self._pieces.append(samples[kept].reshape(-1))
+            self._places.append(index + round(self._origin / HOP_SECONDS))
         self._drop_stale_context()
 
     def _drop_stale_context(self) -> None:
         """Without speech only the lead before speech to come is worth keeping, not an old tail."""
         if self._sums.frames == 0 and self._pieces and self._last_frame < self._next_frame:
-            self._pieces = []
+            self._pieces, self._places = [], []
 
     def _close(self, source: Source) -> Span:
         quality = judge(self._sums, self._options, source.bandwidth, source.issues)
@@ -165,6 +167,7 @@ class Gatherer:
             end_seconds=self._origin + (self._last_frame + 1) * HOP_SECONDS,
             quality=quality,
             counted=counted,
+            hops=np.concatenate(self._places).astype(np.int64, copy=False),
         )
         self._counted_frames += self._sums.frames if counted else 0
         self._opened_spans += 1
@@ -176,6 +179,6 @@ class Gatherer:
 
     def _empty(self) -> None:
         self._sums = Sums()
-        self._pieces = []
+        self._pieces, self._places = [], []
         self._first_frame = 0
         self._last_frame = 0

@@ -38,3 +38,11 @@ class Resampler:
         if self._from_hz == self._to_hz:
             return None
         return soxr.ResampleStream(self._from_hz, self._to_hz, 1, dtype="float32", quality="HQ")
+
+
+def resampled(samples: Samples, from_hz: Hertz, to_hz: Hertz) -> Samples:
+    """Bring a piece of audio to another rate, to the nearest whole number of samples."""
+    wanted = round(len(samples) * to_hz / from_hz)
+    resampler = Resampler(from_hz, to_hz)
+    found = np.concatenate([resampler.push(samples), resampler.flush()])[:wanted]
+    return np.pad(found, (0, wanted - len(found)))

@@ -11,9 +11,10 @@ Steps, in an order in which each failure stops the start and nothing half-open s
 (6) The ledger is held against its last checkpoint and its second place: a rewritten one is refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 
 from voiceauth import __version__
 from voiceauth.adapters import SystemClock, SystemRandom
@@ -33,11 +34,13 @@ from voiceauth.usecases.instruments import continuity_of, speech_options, spoof_
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
 from voiceauth.usecases.keep_keys import KeyDesk
 from voiceauth.usecases.key_services import VAULT_FILE, open_keys
+from voiceauth.usecases.replay_guard import ReplayGuard, ReplayRules, forget_expired
 from voiceauth.vault.open import open_vault
 from voiceauth.vault.store import SqliteVault
 
 _PAGE = 500
 _HOUR_SECONDS = 3600.0
+_DAY_SECONDS = 86_400.0
 
 
 @contextmanager
@@ -91,6 +94,7 @@ def assemble(
         gallery = FaissGallery(bundle.speaker.dimension)
         checkpoints = CheckpointDesk(vault, signing_key(keys), clock, settings.ledger.export_dir)
         held = fill_gallery(vault, gallery, bundle.speaker.model)  # (4)
+        guard = replay_guard(settings, keys.derive, clock)
         engine = Engine(
             vault=vault,
             gallery=gallery,
@@ -109,9 +113,11 @@ def assemble(
             models=bundle.cards,
             max_audio_seconds=settings.server.max_stream_seconds,
             challenges=challenge_desk(settings, random, recogniser),
+            replay=guard,
             chores=(
                 Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),
                 Chore("keys", _HOUR_SECONDS, key_desk(settings, vault, keys, clock).run),
+                *_forgetting(guard, vault),
             ),
         )
         _record_start(engine, held)  # (5)
@@ -173,6 +179,28 @@ def challenge_desk(
         recogniser=recogniser or _recogniser(settings.challenge.recogniser),
         accept_client_recognition=settings.challenge.accept_client_recognition,
     )
+
+
+def replay_guard(
+    settings: Settings, secret: Callable[[str], bytes], clock: Clock
+) -> ReplayGuard | None:
+    """Return the memory of accepted calls, None where it is switched off."""
+    chosen = settings.liveness
+    if not chosen.replay:
+        return None
+    rules = ReplayRules(
+        retention_seconds=chosen.replay_retention_days * _DAY_SECONDS,
+        most_recordings=chosen.replay_recordings,
+        longest_seconds=chosen.replay_recording_seconds,
+    )
+    return ReplayGuard(secret, clock, rules)
+
+
+def _forgetting(guard: ReplayGuard | None, vault: Vault) -> tuple[Chore, ...]:
+    """Return what keeps to the retention time of recordings, as far as there are any."""
+    if guard is None:
+        return ()
+    return (Chore("old recordings", _HOUR_SECONDS, partial(forget_expired, guard, vault)),)
 
 
 def _recogniser(name: str) -> Recognizer | None:

@@ -24,6 +24,7 @@ from voiceauth.ports import (
 from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.types import Embedding, ModelCard, TenantId
 from voiceauth.units import Rate, Seconds
+from voiceauth.usecases.replay_guard import ReplayGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Engine:
         spoof: None where no spoof model is installed or wanted.
         chores: what a server repeats while it runs.
         continuity: None where it was not fitted to the model, or is not wanted.
+        replay: memory of accepted calls; None where it is switched off.
     """
 
     vault: Vault
@@ -109,6 +111,7 @@ class Engine:
     spoof: SpoofLayer | None = None
     chores: tuple[Chore, ...] = ()
     continuity: ContinuityCalibration | None = None
+    replay: ReplayGuard | None = None
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.

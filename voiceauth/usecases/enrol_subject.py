@@ -45,6 +45,7 @@ from voiceauth.usecases.duplicates import other_subject_with_this_voice
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.enrolment_liveness import EnrolmentGate
 from voiceauth.usecases.listening import HearingCall, Listener
+from voiceauth.usecases.replay_guard import CallTape
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,9 @@ class EnrolCall(HearingCall):
         self._earlier: _Reference | None = None
         self._incoherent_seconds: Seconds = 0.0
         self._gate = EnrolmentGate(engine)
+        self._tape = CallTape(
+            engine.replay, request.tenant, request.subject, request.call, engine.embedder.rate_hz
+        )
 
     def load(self) -> EnrolmentProgress:
         """Check that enrolment is permitted and fetch what is there. Blocking.
@@ -119,6 +123,7 @@ class EnrolCall(HearingCall):
             if reason is Reason.INCOHERENT:
                 self._incoherent_seconds += span.net_seconds
             return self.progress(_report(span, counted=False, reasons=(reason,)))
+        self._tape.add(span)
         self._collected.append(
             EnrolmentSegment(
                 embedding=embedding,
@@ -150,6 +155,7 @@ class EnrolCall(HearingCall):
             StorageError: nothing was stored.
         """
         request, engine = self._request, self._engine
+        heard = self._tape.fingerprint()  # before the vault is locked
         with engine.vault.begin() as transaction:
             subject = self._permitted(transaction)
             # Another call of the same subject may have stored segments meanwhile: none is lost.
@@ -158,6 +164,8 @@ class EnrolCall(HearingCall):
             )
             segments = (*now, *self._collected)
             result = self._settle(transaction, subject, segments)
+            kept = result.outcome in {EnrolmentOutcome.ENROLLED, EnrolmentOutcome.PARTIAL}
+            self._tape.settle(transaction, heard, kept=kept, waiting={one.call for one in now})
             prints = transaction.voiceprints(request.tenant, request.subject, engine.embedder.model)
         if result.outcome is EnrolmentOutcome.ENROLLED:
             engine.gallery.remove_subject(request.tenant, request.subject)

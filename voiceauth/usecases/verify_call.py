@@ -6,7 +6,8 @@ The order of one call; the service drives it and runs the model between ``hear``
 (1) ``VerifyCall(engine, claim)`` checks the request.
 (2) ``load()`` fetches the voiceprints, or a stand-in when there are none, at the same cost.
 (3) ``hear``, ``gap``, ``dtmf``, ``finish`` return spans; each counted span is embedded once.
-(4) ``weigh(span, embedding, spoof_score)`` returns evidence; ``decided`` may become true.
+(4) ``compare(span)`` looks for it in earlier calls; ``weigh(span, embedding, spoof_score)``
+    returns evidence; ``decided`` may become true.
 (5) ``conclude()`` writes the decision record and returns the verdict; ``abandon()`` records a call
     that was lost before.
 """
@@ -48,6 +49,7 @@ from voiceauth.usecases.listening import HearingCall, Listener
 from voiceauth.usecases.liveness_layers import SpanContinuity, SyntheticEar
 from voiceauth.usecases.probe import Probe
 from voiceauth.usecases.records import evidence_body, look_body, policy_body, terms_body
+from voiceauth.usecases.replay_ear import ReplayEar
 from voiceauth.usecases.watch_call import WatchCall
 
 
@@ -82,6 +84,7 @@ class VerifyCall(HearingCall):
         self._probe = Probe()
         self._synthetic = SyntheticEar(engine.spoof)
         self._continuity = SpanContinuity(engine)
+        self._replay = ReplayEar(engine, claim.tenant, claim.subject, claim.call)
         self._score: Score | None = None
         self._outcome: Outcome | None = None
         self._next_look: Seconds = self._policy.floor_seconds
@@ -99,9 +102,10 @@ class VerifyCall(HearingCall):
         """
         with self._engine.vault.read() as view:
             found = claimed_voice(self._engine, view, self._claim.tenant, self._claim.subject)
-        self._standing, self._enrolled = found.standing, found.embedding
-        self._enrolled_seconds = found.net_seconds
-        may_accept = self._standing is SubjectStanding.ENROLLED
+            self._standing, self._enrolled = found.standing, found.embedding
+            self._enrolled_seconds = found.net_seconds
+            may_accept = self._standing is SubjectStanding.ENROLLED
+            self._replay.load(view, known=may_accept)
         self._decider = Decider(self._policy, may_accept=may_accept)
 
     def hear(self, data: bytes) -> list[Span]:
@@ -126,6 +130,10 @@ class VerifyCall(HearingCall):
         """Compare the span of an answer to a challenge with the voiceprints, by itself."""
         return self._scored(embedding, answer.net_seconds)
 
+    def compare(self, span: Span) -> None:
+        """Look for a counted span in what was heard before. Call it off the event loop."""
+        self._replay.hear(span)
+
     @property
     def decided(self) -> bool:
         """True once no more audio is needed."""
@@ -145,6 +153,7 @@ class VerifyCall(HearingCall):
         self._continuity.add(span, embedding, self._probe)
         self._probe.add(span, embedding)
         self._synthetic.add(span, spoof_score)
+        self._replay.weighed()
         net = self._probe.net_seconds
         if net >= self._policy.floor_seconds:
             self._score = self._compare(net)
@@ -175,6 +184,7 @@ class VerifyCall(HearingCall):
             liveness=liveness,
             reasons=self._reasons(liveness),
             challenge=self.answering.evidence,
+            replay=self._replay.evidence(),
             combined_llr=combined_llr(self._score.llr, liveness) if self._score else None,
             spoof_false_accept_rate=spoof_false_accept_rate(liveness),
         )
@@ -183,6 +193,7 @@ class VerifyCall(HearingCall):
         """Return the layers' words so far."""
         return Liveness(
             synthetic=self._synthetic.slot(self._probe.net_seconds),
+            replay=self._replay.slot(),
             challenge=slot_of(self.answering.evidence),
             continuity=self._continuity.slot(),
         )
@@ -233,6 +244,7 @@ class VerifyCall(HearingCall):
         evidence = self.evidence()
         body = {
             **evidence_body(evidence),
+            "replay": self._replay.body(),
             "call": self._engine.pseudonym(self._claim.tenant, self._claim.call),
             "subject": self._engine.pseudonym(self._claim.tenant, self._claim.subject),
             "standing": self._standing.value,
@@ -254,6 +266,8 @@ class VerifyCall(HearingCall):
                 event="verify.verdict",
                 body=body,
             )
+            if decision is Decision.ACCEPT:
+                self._replay.remember(transaction)
         return Verdict(
             decision=decision,
             evidence=evidence,
@@ -270,6 +284,7 @@ class VerifyCall(HearingCall):
         """Record that the call was lost before a verdict. Blocking; raises StorageError."""
         body = {
             **evidence_body(self.evidence()),
+            "replay": self._replay.body(),
             "call": self._engine.pseudonym(self._claim.tenant, self._claim.call),
             "subject": self._engine.pseudonym(self._claim.tenant, self._claim.subject),
         }

@@ -8,11 +8,13 @@ client ``Score.raw`` is therefore ``NOT_SENT``, which is NaN.
 import math
 
 from voiceauth.types import (
+    CallId,
     Evidence,
     Liveness,
     LivenessSlot,
     ModelHash,
     Quality,
+    ReplayEvidence,
     Score,
     Verdict,
 )
@@ -124,6 +126,29 @@ def liveness_from_wire(message: evidence_pb2.Liveness) -> Liveness:
     )
 
 
+def replay_evidence_to_wire(evidence: ReplayEvidence) -> evidence_pb2.ReplayEvidence:
+    """Build the message of a comparison with earlier calls, without its raw agreement."""
+    return evidence_pb2.ReplayEvidence(
+        llr=evidence.llr,
+        call_id=evidence.call or "",
+        matched_seconds=evidence.matched_seconds,
+        compared_seconds=evidence.compared_seconds,
+        speed=evidence.speed,
+    )
+
+
+def replay_evidence_from_wire(message: evidence_pb2.ReplayEvidence) -> ReplayEvidence:
+    """Read a comparison with earlier calls."""
+    return ReplayEvidence(
+        llr=message.llr,
+        agreement=NOT_SENT,
+        call=CallId(message.call_id) if message.call_id else None,
+        matched_seconds=message.matched_seconds,
+        compared_seconds=message.compared_seconds,
+        speed=message.speed,
+    )
+
+
 def evidence_to_wire(evidence: Evidence) -> evidence_pb2.Evidence:
     """Build the message of evidence."""
     return evidence_pb2.Evidence(
@@ -138,6 +163,7 @@ def evidence_to_wire(evidence: Evidence) -> evidence_pb2.Evidence:
         challenge=None
         if evidence.challenge is None
         else challenge_evidence_to_wire(evidence.challenge),
+        replay=None if evidence.replay is None else replay_evidence_to_wire(evidence.replay),
         combined_llr=evidence.combined_llr,
         spoof_false_accept_rate=evidence.spoof_false_accept_rate,
     )
@@ -157,6 +183,7 @@ def evidence_from_wire(message: evidence_pb2.Evidence) -> Evidence:
         challenge=challenge_evidence_from_wire(message.challenge)
         if message.HasField("challenge")
         else None,
+        replay=replay_evidence_from_wire(message.replay) if message.HasField("replay") else None,
         combined_llr=message.combined_llr if message.HasField("combined_llr") else None,
         spoof_false_accept_rate=message.spoof_false_accept_rate
         if message.HasField("spoof_false_accept_rate")

@@ -12,6 +12,7 @@ from voiceauth.errors import InputError, UnsupportedFormatError
 from voiceauth.types import (
     AudioFormat,
     Bandwidth,
+    CallId,
     Candidate,
     Consent,
     Continuity,
@@ -30,6 +31,7 @@ from voiceauth.types import (
     Quality,
     Ranking,
     Reason,
+    ReplayEvidence,
     Score,
     SegmentReport,
     Subject,
@@ -95,6 +97,7 @@ EVIDENCE = Evidence(
         replay=LivenessSlot(LivenessState.PENDING),
     ),
     reasons=(Reason.UNCERTAIN, Reason.GAP),
+    replay=ReplayEvidence(-4.5, NOT_SENT, CallId("call-0"), 3.6, 5.4, 0.98),
     combined_llr=0.0,
     spoof_false_accept_rate=0.0,
 )
