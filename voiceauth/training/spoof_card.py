@@ -55,7 +55,7 @@ Tells synthetic speech from a living speaker on telephone audio. A waveform of a
 the mean score of at least {least:.0f} s of net speech into a log-likelihood ratio.
 
 - File: `{name}.onnx`, SHA-256 `{sha256}`; licence Apache-2.0.
-- Network: 0.12 million weights, see `voiceauth/training/spoof_net.py`; the exported graph differs
+- Network: 0.18 million weights, see `voiceauth/training/spoof_net.py`; the exported graph differs
   from the trained network by at most {parity:.1g} in a score.
 - Training: {steps} steps in {minutes:.0f} minutes of a shared machine.
 
