@@ -49,7 +49,7 @@ def _note(key: str, value: str) -> bytes:
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """A folder with the tiny speaker model at 16 kHz and a spoof model that hears 8 kHz."""
+    """A folder with the tiny speaker model at 16 kHz."""
     folder = tmp_path / "models"
     folder.mkdir()
     content = (DATA / "tiny-speaker.onnx").read_bytes()
@@ -61,6 +61,11 @@ def models(tmp_path: Path) -> Path:
     model = OnnxSpeaker.of_file(folder / "wide.onnx").model
     (folder / "wide-calibration.json").write_text(dumps(_tables(model)))
     install(folder, "wide", licence="MIT")
+    return folder
+
+
+def add_spoof_model(folder: Path) -> None:
+    """Put a spoof model that hears 8 kHz beside the speaker model."""
     (folder / "spoof.onnx").write_bytes((DATA / "tiny-spoof.onnx").read_bytes())
     (folder / "spoof.md").write_text("# spoof\n")
     line = SyntheticCalibration(
@@ -68,7 +73,6 @@ def models(tmp_path: Path) -> Path:
     )
     (folder / "spoof-calibration.json").write_text(format_calibration(line))
     install_spoof(folder, "spoof", licence="MIT")
-    return folder
 
 
 def _tables(model: ModelHash) -> Calibration:
@@ -172,17 +176,19 @@ async def test_a_model_of_16_khz_is_served_from_any_line(
     assert longest >= 3.0 * RATE_HZ
 
 
-async def test_the_spoof_model_beside_it_hears_its_own_rate(
-    served: tuple[Client, Engine, Listening],
-) -> None:
+def test_the_spoof_model_beside_it_hears_its_own_rate(models: Path, tmp_path: Path) -> None:
     """The layer that looks for synthetic speech runs with any speaker model, on the same spans."""
-    _, engine, _ = served
-    assert engine.spoof is not None
-    detector = engine.spoof.detector
+    add_spoof_model(models)
+    settings = Settings(
+        storage=StorageSettings(data_dir=tmp_path / "data"), models=ModelSettings(directory=models)
+    )
     place = np.arange(3 * RATE_HZ) / RATE_HZ
     span = (0.2 + 0.1 * np.sin(2 * np.pi * 200.0 * place)).astype(np.float32)
 
-    assert isinstance(detector, ResampledSpoof)
-    assert detector.least_samples == RATE_HZ
-    # The made-up score is ten times the mean, which resampling keeps.
-    assert detector.score(span) == pytest.approx(2.0, abs=0.01)
+    with assembled(settings) as engine:
+        assert engine.spoof is not None
+        detector = engine.spoof.detector
+        assert isinstance(detector, ResampledSpoof)
+        assert detector.least_samples == RATE_HZ
+        # The made-up score is ten times the mean, which resampling keeps.
+        assert detector.score(span) == pytest.approx(2.0, abs=0.01)
