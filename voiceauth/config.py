@@ -333,7 +333,7 @@ class EnrolmentSettings(_Section):
         "authentication", min_length=1, description="Consent purpose that permits enrolment."
     )
     coherence_false_non_match_rate: _Rate = Field(
-        0.01,
+        0.1,
         description="A segment that the speaker of the others would only produce this rarely is "
         "not counted.",
     )

@@ -111,11 +111,12 @@ def test_another_installations_keys_are_refused(tmp_path: Path) -> None:
         assemble(settings(tmp_path / "one"))
 
 
-@pytest.mark.parametrize("suffix", [".onnx", "-calibration.json", "-cohort.npz"])
-def test_a_changed_model_file_is_refused(tmp_path: Path, suffix: str) -> None:
-    """One flipped bit in the model, its calibration or its cohort stops the start."""
+@pytest.mark.parametrize("part", ["file", "calibration", "cohort", "continuity"])
+def test_a_changed_model_file_is_refused(tmp_path: Path, part: str) -> None:
+    """One flipped bit in the model or in any table that belongs to it stops the start."""
     models = copied_models(tmp_path / "models")
-    victim = next(models.glob(f"*{suffix}"))
+    entry = json.loads((models / "manifest.json").read_text())["models"][0]
+    victim = models / (entry[part] if part == "file" else entry[part]["file"])
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
     victim.write_bytes(bytes(content))

@@ -94,7 +94,7 @@ async def test_a_voice_under_a_second_name_is_found_out(client: Client) -> None:
 
 async def test_a_second_person_on_the_line_is_not_enrolled_along(client: Client) -> None:
     """Twelve seconds of somebody else in the middle are heard, named incoherent, and left out."""
-    one, other = clip("caller-02-enrol"), clip("caller-05-enrol")
+    one, other = clip("caller-04-enrol"), clip("caller-05-enrol")
     handed_over = one[: 8 * SECOND] + other[8 * SECOND : 20 * SECOND] + one[12 * SECOND :]
 
     _, segments = await enrol(client, "anna", handed_over)

@@ -55,7 +55,7 @@ def _start(plan: dict[str, Any]) -> str:
     """Say so where the run did not start from nothing."""
     if not plan.get("init"):
         return ""
-    return "The weights that it\nstarted from came out of an earlier run."
+    return " The weights that it\nstarted from came out of an earlier run."
 
 
 def _int8(record: dict[str, Any]) -> str:
@@ -110,11 +110,10 @@ Licence: Apache-2.0.
 By distillation: CAM++ (`campplus_cn_en_common`, 200,000 training speakers, Apache-2.0) hears clean
 wideband speech, this model hears a telephone crop of {shortest:g} to {longest:g} s and is to give
 the same answer. Crops pass a random room, noise and babble, handset response, codec (G.711, GSM,
-AMR-NB, Opus, G.722,
-G.726), packet loss and line; 15 % pass none. The loss adds the squared difference of the batch's
-similarity matrices and a margin softmax over speakers, each in {variants} variants of
-speed and formants, by Muon and AdamW. {segments:,} crops in
-{minutes:.0f} minutes on two processor cores that other work shared. {start}
+AMR-NB, Opus, G.722, G.726), packet loss and line; 15 % pass none. The loss adds
+the squared difference of the batch's similarity matrices and a margin softmax over speakers, each
+in {variants} variants of speed and formants, by Muon and AdamW. {segments:,} crops in
+{minutes:.0f} minutes on two processor cores that other work shared.{start}
 See `docs/training.md`.
 
 Data, train splits only, {people} labelled people, some 50 without labels and

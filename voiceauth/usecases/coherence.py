@@ -31,7 +31,10 @@ def fits(score: Score, false_non_match_rate: Rate) -> bool:
 def coherent(
     scorer: Scorer, segments: Sequence[EnrolmentSegment], false_non_match_rate: Rate
 ) -> tuple[EnrolmentSegment, ...]:
-    """Keep the segments that agree with the centroid of the others.
+    """Keep the segments that agree with the centroid of the others that are kept.
+
+    The least fitting segment goes first and the rest is judged anew without it: a stranger's
+    second segment must not be excused by the first.
 
     Args:
         scorer: calibrated comparison.
@@ -39,21 +42,34 @@ def coherent(
         false_non_match_rate: how rarely the true speaker may be thrown out per segment.
 
     Returns:
-        The agreeing ones, in order; a single segment agrees with itself.
+        The agreeing ones, in order; a single segment agrees with itself, and of two that disagree
+        none is kept: nobody can say which is the stranger's.
     """
-    if len(segments) < 2:  # noqa: PLR2004 - one segment has no others
-        return tuple(segments)
-    kept = []
-    for index, segment in enumerate(segments):
-        others = [one for place, one in enumerate(segments) if place != index]
-        score = scorer.score(
-            segment.embedding,
-            centroid([(one.embedding, one.net_seconds) for one in others]),
-            net_seconds=segment.net_seconds,
-            bandwidth=segment.bandwidth,
-            enrolled_seconds=sum(one.net_seconds for one in others),
-            snr_db=segment.snr_db,
-        )
-        if fits(score, false_non_match_rate):
-            kept.append(segment)
+    kept = list(segments)
+    while len(kept) >= 2:  # noqa: PLR2004 - one segment has no others
+        scores = [_against_others(scorer, kept, place) for place in range(len(kept))]
+        strange = [n for n, score in enumerate(scores) if not fits(score, false_non_match_rate)]
+        if not strange:
+            break
+        if len(kept) == 2:  # noqa: PLR2004 - see above
+            return ()
+        kept.pop(min(strange, key=lambda place: _ratio(scores[place])))
     return tuple(kept)
+
+
+def _against_others(scorer: Scorer, segments: Sequence[EnrolmentSegment], place: int) -> Score:
+    segment = segments[place]
+    others = [*segments[:place], *segments[place + 1 :]]
+    return scorer.score(
+        segment.embedding,
+        centroid([(one.embedding, one.net_seconds) for one in others]),
+        net_seconds=segment.net_seconds,
+        bandwidth=segment.bandwidth,
+        enrolled_seconds=sum(one.net_seconds for one in others),
+        snr_db=segment.snr_db,
+    )
+
+
+def _ratio(score: Score) -> float:
+    """Ratio to rank by; a score without calibration support is the first to go."""
+    return -math.inf if score.llr is None else score.llr

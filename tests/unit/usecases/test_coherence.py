@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import math
 
+import numpy as np
 import pytest
 
-from voiceauth.types import Score
-from voiceauth.usecases.coherence import fits
+from voiceauth.types import Bandwidth, CallId, Embedding, EnrolmentSegment, Score
+from voiceauth.usecases.coherence import coherent, fits
 from voiceauth.usecases.duplicates import search_rate
 
 
@@ -49,3 +50,75 @@ def test_at_the_tables_floor_the_ratio_bounds_a_search() -> None:
 def test_a_search_without_support_has_no_rate() -> None:
     """No calibration support, no rate."""
     assert search_rate(Score(0.9, None, None, None), 10) is None
+
+
+class CosineScorer:
+    """A scorer whose rate falls with the cosine: 0.8 for the same direction, 0 below 0.5.
+
+    Args:
+        without_support: for probes along the first axis.
+    """
+
+    version = "cosine"
+
+    def __init__(self, *, without_support: bool = False) -> None:
+        self._without_support = without_support
+
+    def score(
+        self,
+        probe: Embedding,
+        enrolled: Embedding,
+        *,
+        net_seconds: float,
+        bandwidth: Bandwidth,
+        enrolled_seconds: float | None = None,
+        snr_db: float | None = None,
+    ) -> Score:
+        """Return a score that says how far apart the two directions are."""
+        del net_seconds, bandwidth, enrolled_seconds, snr_db
+        if self._without_support and abs(float(probe[1])) < 1e-3:
+            return Score(0.9, None, None, None)
+        cosine = float(probe @ enrolled)
+        return Score(cosine, 10.0 * (cosine - 0.5), 0.5, max(0.0, 1.6 * (cosine - 0.5)))
+
+
+def segment(degrees: float) -> EnrolmentSegment:
+    """A segment whose embedding points in this direction of a plane."""
+    angle = math.radians(degrees)
+    embedding = np.array([math.cos(angle), math.sin(angle)], dtype=np.float32)
+    return EnrolmentSegment(embedding, 3.0, CallId("call"), 0.0, 3.0, None, Bandwidth.NARROWBAND)
+
+
+def directions(kept: tuple[EnrolmentSegment, ...]) -> list[int]:
+    """Of the segments that are left, in whole degrees."""
+    return [
+        round(math.degrees(math.atan2(float(one.embedding[1]), float(one.embedding[0]))))
+        for one in kept
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ([0], [0]),
+        ([0, 5, -5], [0, 5, -5]),
+        ([0, 5, 90], [0, 5]),
+        ([0, 5, -5, 2, 80, 90], [0, 5, -5, 2]),
+        ([90, 0, 80, 5, -5, 2], [0, 5, -5, 2]),
+        ([0, 90], []),
+    ],
+)
+def test_what_does_not_fit_goes_one_by_one(given: list[float], left: list[int]) -> None:
+    """A stranger's second segment is not excused by the first; of two strangers none is kept."""
+    kept = coherent(CosineScorer(), [segment(one) for one in given], 0.1)
+
+    assert directions(kept) == left
+
+
+def test_what_cannot_be_judged_goes_first() -> None:
+    """A segment without calibration support leaves before one that merely fits badly."""
+    kept = coherent(
+        CosineScorer(without_support=True), [segment(0), segment(40), segment(45), segment(50)], 0.1
+    )
+
+    assert directions(kept) == [40, 45, 50]
