@@ -295,6 +295,6 @@ def _draw(plan: Plan, found: dict[str, Any]) -> None:
     axes.barh(list(rows), rates, xerr=[below, above])
     axes.axvline(7.0, color="grey", linewidth=0.8)
     axes.invert_yaxis()
-    axes.set_xlabel("accepted at the default policy, in per cent (IAPAR; simulated lines)")
+    axes.set_xlabel("accepted at the default policy, in per cent (simulated)")
     figure.tight_layout()
     figure.savefig(plan.plot, dpi=120)
