@@ -183,7 +183,7 @@ def _mel_pair(bins: int, bands: int) -> tuple[FloatArray, FloatArray]:
 
 def _engine() -> Any:
     try:
-        import pyworld  # type: ignore[import-untyped]  # noqa: PLC0415 - part of the train extra
+        import pyworld  # noqa: PLC0415 - installed beside the train extra
     except ImportError as error:
         raise MissingExtraError("pyworld", "train") from error
     return pyworld
