@@ -149,7 +149,7 @@ gender" is what an impostor would be. Intervals are over random halves of the en
 ## Limits
 
 - A small model, trained for {minutes:.0f} minutes on a few hundred people; `voiceauth train` goes
-  on from `models/training/{name}.npz`, on a GPU or a processor.
+  on from `models/training/{name}.npz`.
 - English and Mandarin-accented speech prevail. Other languages are untested.
 - Spans under two seconds, strong noise (under 6 dB) and far-field speech are weak.
 - It does not tell live speech from replayed or synthetic speech; that is the liveness room's task.

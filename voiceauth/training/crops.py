@@ -11,7 +11,7 @@ Rules:
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -269,8 +269,3 @@ def build_sounds(noise: Corpus, rooms: Corpus, speech: Corpus, seed: int) -> Sou
         babble=tuple(b.astype(np.float32) for b in babble),
         rooms=tuple(phone_rate(rooms.samples(i)) for i in responses),
     )
-
-
-def without_slow_codecs(plan: CropPlan) -> CropPlan:
-    """The same plan through G.711 only, for machines without codec packages."""
-    return replace(plan, severity=replace(plan.severity, slow_codecs=0.0))
