@@ -13,7 +13,7 @@ from voiceauth.config import PolicySettings, PrincipalSettings, Settings, defaul
 _INTRODUCTION = """\
 # Configuration reference
 
-<!-- Written by `make docs` from voiceauth/config.py; do not edit. -->
+<!-- Written by `make docs` from voiceauth/config/; do not edit. -->
 
 Every setting has a default: `voiceauth serve` works with no file at all.
 A file is given with `voiceauth --config FILE …` and is TOML.

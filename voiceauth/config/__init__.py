@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings: one TOML file and environment overrides, typed and checked at start.
+
+Rules:
+
+* Every setting has a default, so that ``voiceauth serve`` works with no file at all.
+* An unknown key, a wrong type or a value out of bounds refuses to start.
+* Secrets never stand here, only their locations.
+* Nothing is global: the parsed ``Settings`` is passed in.
+
+An environment variable overrides the file: ``VOICEAUTH_SERVER__PORT=50443`` sets ``server.port``.
+
+Example:
+    >>> load(None, environment=False).server.port
+    50051
+"""
+
+from voiceauth.config.access import AccessSettings, PrincipalSettings, TokenSettings
+from voiceauth.config.calls import (
+    ChallengeSettings,
+    EnrolmentSettings,
+    LivenessSettings,
+    ModelSettings,
+    PolicySettings,
+    SpeechSettings,
+)
+from voiceauth.config.loading import load
+from voiceauth.config.record import (
+    KeySettings,
+    LedgerSettings,
+    StorageSettings,
+    default_data_directory,
+)
+from voiceauth.config.server import ClientSettings, LogSettings, ServerSettings, TlsSettings
+from voiceauth.config.settings import Settings
+
+__all__ = [
+    "AccessSettings",
+    "ChallengeSettings",
+    "ClientSettings",
+    "EnrolmentSettings",
+    "KeySettings",
+    "LedgerSettings",
+    "LivenessSettings",
+    "LogSettings",
+    "ModelSettings",
+    "PolicySettings",
+    "PrincipalSettings",
+    "ServerSettings",
+    "Settings",
+    "SpeechSettings",
+    "StorageSettings",
+    "TlsSettings",
+    "TokenSettings",
+    "default_data_directory",
+    "load",
+]
