@@ -35,7 +35,7 @@ from liveness_sections.tandem import COSTS, PRIORS, Tally, costs
 from voiceauth.cli.demo_callers import mulaw
 from voiceauth.cli.reach import own_server
 from voiceauth.client import Client, EnrolOptions, VerifyOptions
-from voiceauth.config import ModelSettings, Settings, StorageSettings
+from voiceauth.config import ModelSettings, PolicySettings, Settings, StorageSettings
 from voiceauth.evaluation.recordings import simulated_line
 from voiceauth.testing.records import made_up_consent
 from voiceauth.training import vocoders
@@ -88,8 +88,14 @@ def run(plan: Plan) -> dict[str, Any]:
             storage=StorageSettings(data_dir=Path(folder)),
             models=ModelSettings(directory=plan.models),
         )
+        # By default no voice alone is accepted: then nothing could be said about its attackers.
+        alone = PolicySettings(accept_on_voice_alone=True)
         settings = settings.model_copy(
-            update={"server": settings.server.model_copy(update={"port": 0})}
+            update={
+                "server": settings.server.model_copy(update={"port": 0}),
+                "policies": {**settings.policies, "voice alone at 1 %": alone},
+                "default_policy": "voice alone at 1 %",
+            }
         )
         bench = Bench(plan, people)
         asyncio.run(bench.run(settings))

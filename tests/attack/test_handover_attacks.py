@@ -28,7 +28,11 @@ LINE = ChangeLine((20.0,), -15.0, -6.0, 6.0, 1.0, 7.0)
 RULE = ContinuityCalibration(
     MODEL, 2.0, 1.0, 4.0, 0.01, replace(LINE, alarm=2.0), LINE, replace(LINE, weights=(10.0, 10.0))
 )
-PATIENT = Policy("patient", require_liveness=frozenset({LivenessLayer.CHALLENGE}))
+PATIENT = Policy(
+    "patient",
+    require_liveness=frozenset({LivenessLayer.CHALLENGE}),
+    accept_on_voice_alone=True,
+)
 """Never accepts without a challenge, and so goes on listening."""
 
 

@@ -25,7 +25,11 @@ def spoof() -> FakeSpoof:
 def parts(tmp_path: Path, spoof: FakeSpoof) -> Iterator[Parts]:
     """Return an engine with a spoof model, and a policy that cannot do without one."""
     with fake_parts(tmp_path) as made:
-        needed = Policy("needed", require_liveness=frozenset({LivenessLayer.SYNTHETIC}))
+        needed = Policy(
+            "needed",
+            require_liveness=frozenset({LivenessLayer.SYNTHETIC}),
+            accept_on_voice_alone=True,
+        )
         engine = replace(
             made.engine,
             spoof=SpoofLayer(spoof, SPOOF_LINE),
@@ -134,7 +138,11 @@ async def test_speech_in_pieces_too_short_for_the_model_is_not_accepted(
 async def test_a_policy_that_needs_the_layer_accepts_nobody_without_it(tmp_path: Path) -> None:
     """Where no model is installed the slot says so, and the policy decides what that means."""
     with fake_parts(tmp_path / "bare") as bare:
-        needed = Policy("needed", require_liveness=frozenset({LivenessLayer.SYNTHETIC}))
+        needed = Policy(
+            "needed",
+            require_liveness=frozenset({LivenessLayer.SYNTHETIC}),
+            accept_on_voice_alone=True,
+        )
         engine = replace(bare.engine, policies={**bare.engine.policies, "needed": needed})
         async with served(replace(bare, engine=engine)) as service:
             await service.enrolled("alice")

@@ -123,7 +123,7 @@ def make_engine(
         random=random,
         secret=keys.derive,
         speech=SpeechOptions(),
-        policies={"standard": Policy("standard")},
+        policies={"standard": Policy("standard", accept_on_voice_alone=True)},
         default_policy="standard",
         enrolment=replace(EnrolmentRules(), needed_seconds=needed_seconds),
         decoys=(embedder.embed(span(NOBODY).samples),),

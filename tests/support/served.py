@@ -256,7 +256,10 @@ def fake_parts(directory: Path) -> Iterator[Parts]:
         random=random,
         secret=keys.derive,
         speech=SpeechOptions(),
-        policies={"standard": Policy("standard"), "long": Policy("long", full_seconds=60.0)},
+        policies={
+            "standard": Policy("standard", accept_on_voice_alone=True),
+            "long": Policy("long", full_seconds=60.0, accept_on_voice_alone=True),
+        },
         default_policy="standard",
         enrolment=EnrolmentRules(needed_seconds=10.0),
         decoys=tuple(voice_of(f"decoy-{index}") for index in range(7)),

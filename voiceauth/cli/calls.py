@@ -127,6 +127,9 @@ def verify(
     policy: Annotated[
         str, typer.Option("--policy", help="Policy of the settings. Default: theirs.")
     ] = "",
+    number: Annotated[
+        str, typer.Option("--number", help="Number that the call comes from. Default: withheld.")
+    ] = "",
     server: options.Server = None,
     data_dir: options.DataDir = None,
     encoding: options.RawEncoding = None,
@@ -150,6 +153,7 @@ def verify(
         subject=SubjectId(subject),
         audio_format=sound.audio_format,
         policy=policy,
+        calling_number=number,
     )
 
     async def question(client: Client) -> Verdict:

@@ -38,6 +38,7 @@ from voiceauth.units import Seconds
 from voiceauth.usecases.check_ledger import verify_ledger
 
 TENANT = "demo"
+POLICY = "demo"
 CONSENT_TEXT = "You agree that the demo makes a voiceprint of your voice and deletes it at its end."
 LEAST_GENUINE_ACCEPTED = 9
 LEGEND = (
@@ -51,7 +52,8 @@ ATTACKS = {
 CLOSING = (
     "This was real speech of real people over real gRPC, but over simulated telephone lines, and "
     "ten people are few: it shows that the engine works, not how often it errs. A voice is "
-    "evidence for a decision, never proof of identity: keep another factor beside it."
+    "evidence for a decision, never proof of identity. The demo accepts on the voice alone; an "
+    "installation asks for another factor with every match unless its operator says otherwise."
 )
 
 
@@ -140,7 +142,9 @@ def demo(
 
 
 def demo_settings(folder: Path, config: Path | None = None) -> Settings:
-    """Return settings over a vault and a key in a folder.
+    """Return settings over a vault and a key in a folder, that let a voice alone be accepted.
+
+    No installation does that by itself: the demo chooses it, to show what the voice says.
 
     Args:
         folder: for the vault.
@@ -148,7 +152,12 @@ def demo_settings(folder: Path, config: Path | None = None) -> Settings:
     """
     settings = options.with_data_dir(load(config, environment=False), folder)
     storage = settings.storage.model_copy(update={"key_file": None})
-    return settings.model_copy(update={"storage": storage})
+    chosen = settings.policies[settings.default_policy]
+    alone = chosen.model_copy(update={"accept_on_voice_alone": True})
+    policies = {**settings.policies, POLICY: alone}
+    return settings.model_copy(
+        update={"storage": storage, "policies": policies, "default_policy": POLICY}
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,5 +268,6 @@ def _verify_opening(call: VerifyOptions, *, keep_listening: bool) -> verificatio
         format=format_to_wire(call.audio_format),
         policy=call.policy,
         keep_listening=keep_listening,
+        calling_number=call.calling_number,
     )
     return verification_pb2.VerifyRequest(open=opening)

@@ -18,6 +18,8 @@ class VerifyOptions:
         subject: the claimed subject, same characters.
         audio_format: of the bytes that will be sent.
         policy: name of a policy of the server; empty for its default.
+        calling_number: that the call comes from; empty where it is withheld. The server records
+            a keyed hash of it only.
     """
 
     call_id: str
@@ -25,6 +27,7 @@ class VerifyOptions:
     subject: str
     audio_format: AudioFormat
     policy: str = ""
+    calling_number: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,9 @@ class PolicySettings(Section):
         15.0, description="Net speech after which an undecided call ends in STEP_UP."
     )
     accept_on_voice_alone: bool = Field(
-        default=True, description="False turns a match into STEP_UP with the match as its reason."
+        default=False,
+        description="Whether a match of the voice is enough for ACCEPT. False turns it into "
+        "STEP_UP with the match as its reason, so that another factor decides.",
     )
     max_spoof_false_accept: ErrorRate = Field(
         0.05,

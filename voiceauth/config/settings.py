@@ -21,7 +21,10 @@ def _policies() -> dict[str, PolicySettings]:
     return {
         "standard": PolicySettings(),
         "strict": PolicySettings(target_false_match_rate=0.001, full_seconds=30.0),
-        "evidence": PolicySettings(accept_on_voice_alone=False),
+        "voice-alone": PolicySettings(
+            target_false_match_rate=0.0001, full_seconds=30.0, accept_on_voice_alone=True
+        ),
+        "evidence": PolicySettings(),
     }
 
 

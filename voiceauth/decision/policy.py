@@ -29,7 +29,8 @@ class Policy:
         floor_seconds: net speech below which no score exists.
         full_seconds: net speech after which waiting for more is pointless.
         step_seconds: net speech between two looks at the score.
-        accept_on_voice_alone: False turns every ACCEPT into STEP_UP with the match as its reason.
+        accept_on_voice_alone: whether a match is enough. Off unless the operator says so: a match
+            is then STEP_UP, with the match as its reason.
         max_spoof_false_accept: largest chance, over the whole call, of accepting an attack of a
             kind that a measured liveness layer was calibrated on.
         max_live_rejected: largest chance, over the whole call, of rejecting a living caller
@@ -47,7 +48,7 @@ class Policy:
     floor_seconds: Seconds = 2.0
     full_seconds: Seconds = 15.0
     step_seconds: Seconds = 3.0
-    accept_on_voice_alone: bool = True
+    accept_on_voice_alone: bool = False
     max_spoof_false_accept: Rate = 0.05
     max_live_rejected: Rate = 0.005
     require_liveness: frozenset[LivenessLayer] = frozenset()

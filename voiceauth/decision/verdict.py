@@ -9,15 +9,16 @@ Verification of one look, in this order; the numbers stand again at the code:
 (4) A liveness layer is sure of an attack, or one without rates suspects it when the voice matches:
     REJECT, or STEP_UP. See ``presentation``.
 (5) Implied false-match rate within this look's share, and every liveness layer that has to speak
-    excludes its attack at the policy's rate: ACCEPT, or STEP_UP if the policy wants another factor
-    anyway. Skipped when the claim may not be accepted (the subject is not there). While a layer
-    holds back, the call goes on, and at its end STEP_UP names the layer.
+    excludes its attack at the policy's rate: ACCEPT if the policy takes a voice alone, which
+    none does by default, else STEP_UP with the match as its reason. Skipped when the claim may not
+    be accepted (the subject is not there). While a layer holds back, the call goes on, and at its
+    end STEP_UP names the layer.
 (6) Implied false-non-match rate within this look's share: REJECT.
 (7) Otherwise go on, and at the end STEP_UP.
 
 Example:
     >>> from voiceauth.types import Score
-    >>> decider = Decider(Policy("standard"))
+    >>> decider = Decider(Policy("alone", accept_on_voice_alone=True))
     >>> sure = Score(raw=0.8, llr=9.0, false_match_rate=0.0001, false_non_match_rate=0.7)
     >>> decider.look(sure, net_seconds=5.0, final=False).decision
     <Decision.ACCEPT: 'accept'>

@@ -37,6 +37,7 @@ from voiceauth.usecases.answer_tap import Answer
 from voiceauth.usecases.challenges import asked_of, create_challenge
 from voiceauth.usecases.identifiers import (
     call_id,
+    calling_number,
     challenge_id,
     subject_id,
     tenant_id,
@@ -70,6 +71,7 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
             subject=subject_id(opening.subject_id),
             audio_format=format_from_wire(opening.format),
             policy=opening.policy,
+            number=calling_number(opening.calling_number),
         )
         self._keep_listening = opening.keep_listening
         bind_call(self._runtime, claim.tenant, claim.call)

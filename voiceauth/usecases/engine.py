@@ -127,3 +127,11 @@ class Engine:
     def pseudonym(self, tenant: TenantId, identifier: str) -> str:
         """Return the keyed hash that stands for an identifier in the ledger and the logs."""
         return pseudonym(self.secret("ledger-pseudonym"), tenant, identifier)
+
+    def number_pseudonym(self, tenant: TenantId, number: str) -> str | None:
+        """Return the keyed hash that stands for a calling number; None where it is withheld.
+
+        Its key is another one than that of identifiers: a subject who is named by a telephone
+        number must not be recognised by the calls that come from it.
+        """
+        return pseudonym(self.secret("calling-number"), tenant, number) if number else None

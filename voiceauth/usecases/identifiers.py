@@ -9,6 +9,7 @@ from voiceauth.types import CallId, ChallengeId, GroupName, SubjectId, TenantId
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._:@+\-]{1,128}\Z")
 MAX_GROUPS = 32
+_NUMBER = re.compile(r"[0-9+*#(). /\-]{0,40}\Z")
 
 
 def tenant_id(text: str) -> TenantId:
@@ -29,6 +30,21 @@ def call_id(text: str) -> CallId:
 def challenge_id(text: str) -> ChallengeId:
     """Check a challenge id. Raises InputError like ``tenant_id``."""
     return ChallengeId(_checked(text, "challenge_id"))
+
+
+def calling_number(text: str) -> str:
+    """Bring a calling number to one form, digits with a plus sign before them or none.
+
+    Returns:
+        Empty for a number that is withheld.
+
+    Raises:
+        InputError: it holds something that no telephone number does, or more than 40 characters.
+    """
+    if not _NUMBER.match(text):
+        raise InputError("calling_number must be at most 40 characters of [0-9+*#(). /-].")
+    digits = re.sub(r"[^0-9*#]", "", text)
+    return f"+{digits}" if digits and text.lstrip(" (").startswith("+") else digits
 
 
 def group_name(text: str) -> GroupName:

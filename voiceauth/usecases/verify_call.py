@@ -55,13 +55,19 @@ from voiceauth.usecases.watch_call import WatchCall
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Who the caller says to be, and how the call sounds on the wire."""
+    """Who the caller says to be, and how the call sounds on the wire.
+
+    Attributes:
+        number: that the call comes from, as ``identifiers.calling_number`` returns it; empty where
+            it is withheld. Only its keyed hash is recorded.
+    """
 
     call: CallId
     tenant: TenantId
     subject: SubjectId
     audio_format: AudioFormat
     policy: str = ""
+    number: str = ""
 
 
 class VerifyCall(HearingCall):
@@ -201,12 +207,11 @@ class VerifyCall(HearingCall):
     def watch(self) -> WatchCall | None:
         """Go on listening after the verdict; None where there is nothing to watch by.
 
-        After an ACCEPT the voice must stay that of the call and of the voiceprint, after a STEP_UP
-        that of the call: whoever passes the other factor must go on speaking.
+        After a match the voice must stay that of the call and of the voiceprint, after another
+        STEP_UP that of the call: whoever passes the other factor must go on speaking.
         """
         decision = None if self._outcome is None else self._outcome.decision
-        accepted = decision is Decision.ACCEPT
-        if self._ended or not (accepted or decision is Decision.STEP_UP):
+        if self._ended or decision not in {Decision.ACCEPT, Decision.STEP_UP}:
             return None
         if self._engine.continuity is None or self._score is None:
             return None
@@ -215,7 +220,7 @@ class VerifyCall(HearingCall):
             Asked(self._claim.tenant, self._claim.call, self._claim.subject),
             self._listener,
             call=self._probe.mean(),
-            voiceprint=self._enrolled if accepted else None,
+            voiceprint=self._enrolled if self._matched else None,
         )
 
     def unwatched(self, *, fault: bool = False) -> Continuity:
@@ -247,6 +252,7 @@ class VerifyCall(HearingCall):
             "replay": self._replay.body(),
             "call": self._engine.pseudonym(self._claim.tenant, self._claim.call),
             "subject": self._engine.pseudonym(self._claim.tenant, self._claim.subject),
+            "number": self._engine.number_pseudonym(self._claim.tenant, self._claim.number),
             "standing": self._standing.value,
             "decision": decision.value,
             **policy_body(self._policy),
@@ -266,7 +272,7 @@ class VerifyCall(HearingCall):
                 event="verify.verdict",
                 body=body,
             )
-            if decision is Decision.ACCEPT:
+            if self._matched:
                 self._replay.remember(transaction)
         return Verdict(
             decision=decision,
@@ -287,6 +293,7 @@ class VerifyCall(HearingCall):
             "replay": self._replay.body(),
             "call": self._engine.pseudonym(self._claim.tenant, self._claim.call),
             "subject": self._engine.pseudonym(self._claim.tenant, self._claim.subject),
+            "number": self._engine.number_pseudonym(self._claim.tenant, self._claim.number),
         }
         with self._engine.vault.begin() as transaction:
             transaction.append(
@@ -331,6 +338,13 @@ class VerifyCall(HearingCall):
         if outcome.decision is Decision.ACCEPT and held is not None:
             return Outcome(Decision.STEP_UP, (held, *outcome.reasons))
         return outcome
+
+    @property
+    def _matched(self) -> bool:
+        """True if nothing but the policy's wish for another factor stood before an ACCEPT."""
+        if self._outcome is None or self._outcome.decision is Decision.ACCEPT:
+            return self._outcome is not None
+        return self._outcome.reasons[:1] == (Reason.VOICE_NOT_ACCEPTABLE_ALONE,)
 
     @property
     def _spoof_model(self) -> ModelHash | None:

@@ -144,6 +144,14 @@ def test_the_settings_of_the_operator_do_not_touch_the_demo(
     assert settings.storage.data_dir == tmp_path
 
 
+def test_only_the_demo_accepts_a_voice_alone(tmp_path: object) -> None:
+    """The demo chooses its policy by itself; that of an installation asks for another factor."""
+    settings = demo_settings(tmp_path)  # type: ignore[arg-type]
+
+    assert settings.policies[settings.default_policy].accept_on_voice_alone
+    assert not settings.policies["standard"].accept_on_voice_alone
+
+
 @pytest.mark.parametrize(
     ("decision", "genuine", "mark"),
     [

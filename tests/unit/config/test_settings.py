@@ -18,7 +18,7 @@ def test_defaults_need_no_file() -> None:
     settings = load(None, environment=False)
 
     assert settings.server.host == "127.0.0.1"
-    assert set(settings.policies) == {"standard", "strict", "evidence"}
+    assert set(settings.policies) == {"standard", "strict", "voice-alone", "evidence"}
     assert settings.enrolment.needed_seconds == 20.0
 
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import pytest
 
 from voiceauth.decision.policy import Policy
@@ -18,7 +20,12 @@ from voiceauth.types import (
     Verdict,
 )
 
-POLICY = Policy("standard", target_false_match_rate=0.01, target_false_non_match_rate=0.01)
+POLICY = Policy(
+    "alone",
+    target_false_match_rate=0.01,
+    target_false_non_match_rate=0.01,
+    accept_on_voice_alone=True,
+)
 MATCH = Score(raw=0.8, llr=9.0, false_match_rate=1e-5, false_non_match_rate=0.6)
 MISMATCH = Score(raw=0.0, llr=-9.0, false_match_rate=0.7, false_non_match_rate=1e-5)
 UNSURE = Score(raw=0.4, llr=0.0, false_match_rate=0.1, false_non_match_rate=0.1)
@@ -119,10 +126,9 @@ def test_a_claim_that_cannot_be_accepted_can_still_be_rejected() -> None:
     assert outcome.decision is Decision.REJECT
 
 
-def test_a_policy_without_voice_alone_turns_a_match_into_step_up() -> None:
-    """Voice-only acceptance off: the match is told as a reason, the decision is STEP_UP."""
-    policy = Policy("evidence", accept_on_voice_alone=False)
-    outcome = Decider(policy).look(MATCH, net_seconds=3.0, final=False)
+def test_a_voice_alone_is_not_accepted_unless_the_policy_says_so() -> None:
+    """Voice-only acceptance is off by default: the match is a reason, the decision is STEP_UP."""
+    outcome = Decider(Policy("standard")).look(MATCH, net_seconds=3.0, final=False)
 
     assert outcome.decision is Decision.STEP_UP
     assert outcome.reasons == (Reason.VOICE_NOT_ACCEPTABLE_ALONE, Reason.MATCH)
@@ -178,7 +184,7 @@ def test_a_fault_is_step_up() -> None:
 
 def test_the_borderline_rate_is_a_match() -> None:
     """A rate equal to the target of a single-look policy is within it."""
-    policy = Policy("one", target_false_match_rate=0.01, floor_seconds=3.0, full_seconds=3.0)
+    policy = replace(POLICY, floor_seconds=3.0, full_seconds=3.0)
     edge = Score(raw=0.5, llr=4.0, false_match_rate=0.01, false_non_match_rate=0.5)
     above = Score(raw=0.5, llr=4.0, false_match_rate=0.0101, false_non_match_rate=0.5)
 

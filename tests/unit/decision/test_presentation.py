@@ -16,7 +16,13 @@ from voiceauth.types import (
     Score,
 )
 
-ONE_LOOK = Policy("one", floor_seconds=3.0, full_seconds=3.0, max_spoof_false_accept=0.05)
+ONE_LOOK = Policy(
+    "one",
+    floor_seconds=3.0,
+    full_seconds=3.0,
+    max_spoof_false_accept=0.05,
+    accept_on_voice_alone=True,
+)
 MATCH = Score(raw=0.8, llr=9.0, false_match_rate=1e-5, false_non_match_rate=0.6)
 MISMATCH = Score(raw=0.0, llr=-9.0, false_match_rate=0.7, false_non_match_rate=1e-5)
 LIVE = LivenessSlot(LivenessState.LIVE, 6.0, 1e-4, 0.9)
@@ -65,7 +71,7 @@ def test_a_rate_at_the_limit_is_within_it() -> None:
 
 def test_looks_share_the_rate_of_accepted_attacks() -> None:
     """A rate that would do for one look does not for the first of many; the call goes on."""
-    policy = Policy("many", max_spoof_false_accept=0.05)
+    policy = Policy("many", max_spoof_false_accept=0.05, accept_on_voice_alone=True)
     within_total = Liveness(synthetic=replace(LIVE, false_accept_rate=0.02))
     decider = Decider(policy)
 
