@@ -38,14 +38,17 @@ KEY_BYTES = 32
 DIRECTIONS_FILE = "fingerprint-directions.npy"
 SUPPORT = 2048 + 39 * 128
 """Samples that one frame rests on."""
-_WINDOW = 2048
+WINDOW = 2048
 _HOP = 128
 _HOPS_PER_FRAME = 2
-_BANDS = 48
+FRAME_SAMPLES = _HOP * _HOPS_PER_FRAME
+BANDS = 48
 _LOW_HZ, _HIGH_HZ = 200.0, 3000.0
 _PATCH, _PATCH_STEP = 40, 4
+PATCH_ROWS, PATCH_STRIDE = _PATCH // _PATCH_STEP, _PATCH_STEP // _HOPS_PER_FRAME
+"""A patch is made of 10 rows, two frames apart: a frame never looks between the rows of frames."""
 _FLOOR = 1e-3
-_LEAST_SPEECH = 0.5
+LEAST_SPEECH = 0.5
 
 Floats = NDArray[np.float32]
 
@@ -83,11 +86,8 @@ class Fingerprinter:
     """
 
     def __init__(self, key: bytes, *, speed: float = 1.0) -> None:
-        if len(key) != KEY_BYTES:
-            raise InternalError(detail=f"a fingerprint key must have {KEY_BYTES} bytes")
         self._speed = speed
-        matrix = shipped_directions().matrix
-        self._projection = matrix @ _rotation(key, matrix.shape[1])
+        self._projection = projection(key)
         self._audio = np.zeros(0, dtype=np.float32)
         self._speech: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         self._begin = 0.0
@@ -105,20 +105,21 @@ class Fingerprinter:
         Raises:
             BadAudioError: not one-dimensional, not finite, or lengths that differ.
         """
-        if audio.ndim != 1 or audio.shape != speech.shape or not np.isfinite(audio).all():
-            raise BadAudioError(detail="a fingerprint takes finite samples of shape (samples,)")
+        check_audio(audio, speech)
         self._audio = np.concatenate([self._audio, audio])
         self._speech = np.concatenate([self._speech, speech])
-        step = _HOP * _HOPS_PER_FRAME
+        step = FRAME_SAMPLES
         room = (len(self._audio) - 1 - self._begin) / self._speed
         count = max(0, int((room - SUPPORT) // step) + 1)
         if count == 0:
             return np.zeros((0, BITS), dtype=np.float32)
         indices = np.arange(SUPPORT + (count - 1) * step, dtype=np.float64)
         places = np.asarray(self._begin + indices * self._speed, dtype=np.float64)
-        found = patches(band_powers(self._played(places)))[:count] @ self._projection
+        rows = band_powers(self._played(places), hop=step)
+        windows = np.lib.stride_tricks.sliding_window_view(rows, _PATCH // _HOPS_PER_FRAME, axis=0)
+        found = shapes(windows[:count, :, ::PATCH_STRIDE]) @ self._projection
         frames = np.where(found > 0.0, np.float32(1.0), np.float32(-1.0))
-        frames[self._spoken(places, count, step) < _LEAST_SPEECH] = 0.0
+        frames[self._spoken(places, count, step) < LEAST_SPEECH] = 0.0
         self._forget(self._begin + count * step * self._speed)
         return frames
 
@@ -141,6 +142,24 @@ class Fingerprinter:
         whole = int(begin)
         self._audio, self._speech = self._audio[whole:].copy(), self._speech[whole:].copy()
         self._begin = begin - whole
+
+
+def projection(key: bytes) -> Floats:
+    """Return what turns a patch into bits under a key, float32, shape (patch values, 32).
+
+    Raises:
+        InternalError: the key does not have 32 bytes.
+    """
+    if len(key) != KEY_BYTES:
+        raise InternalError(detail=f"a fingerprint key must have {KEY_BYTES} bytes")
+    matrix = shipped_directions().matrix
+    return np.asarray(matrix @ _rotation(key, matrix.shape[1]), dtype=np.float32)
+
+
+def check_audio(audio: Samples, speech: NDArray[np.bool_]) -> None:
+    """Raise BadAudioError for what is not finite samples, each with its mark."""
+    if audio.ndim != 1 or audio.shape != speech.shape or not np.isfinite(audio).all():
+        raise BadAudioError(detail="a fingerprint takes finite samples of shape (samples,)")
 
 
 def fingerprint(waveform: Samples, key: bytes, *, speed: float = 1.0) -> Fingerprint:
@@ -169,22 +188,39 @@ def frames_of(print_: Fingerprint) -> Floats:
     return frames
 
 
-def band_powers(waveform: Samples) -> Floats:
+def band_powers(waveform: Samples, *, hop: int = _HOP) -> Floats:
     """Powers of the mel bands, float32, shape (hops, 48)."""
-    if len(waveform) < _WINDOW:
-        return np.zeros((0, _BANDS), dtype=np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(waveform, _WINDOW)[::_HOP]
-    window, bands = _window_and_bands()
-    spectrum = np.fft.rfft(frames * window, axis=1)
-    return np.asarray(np.square(np.abs(spectrum)).astype(np.float32) @ bands)
+    if len(waveform) < WINDOW:
+        return np.zeros((0, BANDS), dtype=np.float32)
+    return np.asarray(spectra(waveform, hop) @ bands(1.0))
+
+
+def spectra(waveform: Samples, hop: int) -> Floats:
+    """Power spectra of the windows, float32, shape (hops, 1025); at least one window of audio."""
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::hop]
+    spectrum = np.fft.rfft(frames * _window(), axis=1)
+    return np.asarray(np.square(spectrum.real) + np.square(spectrum.imag), dtype=np.float32)
 
 
 def patches(powers: Floats, *, every: int = _HOPS_PER_FRAME) -> Floats:
-    """Cut patches of 0.6 s without level and colour, float32, shape (frames, patch values)."""
+    """Cut patches of 0.6 s without level and colour, float32, shape (frames, patch values).
+
+    Args:
+        powers: bands every 16 ms, shape (hops, 48).
+        every: hops from one patch to the next.
+    """
     if len(powers) < _PATCH:
-        return np.zeros((0, _BANDS * _PATCH // _PATCH_STEP), dtype=np.float32)
+        return np.zeros((0, BANDS * PATCH_ROWS), dtype=np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(powers, _PATCH, axis=0)
-    thinned = windows[::every, :, ::_PATCH_STEP]
+    return shapes(windows[::every, :, ::_PATCH_STEP])
+
+
+def shapes(thinned: Floats) -> Floats:
+    """Take level and colour off patches, float32, shape (patches, patch values).
+
+    Args:
+        thinned: band powers, shape (patches, 48, 10).
+    """
     relative = thinned / (thinned.mean(axis=(1, 2), keepdims=True) + np.float32(1e-9))
     logs = np.log(relative + np.float32(_FLOOR))
     logs -= logs.mean(axis=2, keepdims=True)
@@ -203,14 +239,26 @@ def _rotation(key: bytes, size: int) -> Floats:
 
 
 @lru_cache(maxsize=1)
-def _window_and_bands() -> tuple[Floats, Floats]:
-    edges = np.linspace(_mel(_LOW_HZ), _mel(_HIGH_HZ), _BANDS + 2)
+def _window() -> Floats:
+    return np.hanning(WINDOW).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def bands(speed: float) -> Floats:
+    """Weights of the mel bands as they lie in audio that is yet to be played at a speed.
+
+    Args:
+        speed: 1.05 makes every frequency 5 per cent higher, so its bands lie 5 per cent lower.
+
+    Returns:
+        float32, shape (1025, 48).
+    """
+    edges = np.linspace(_mel(_LOW_HZ), _mel(_HIGH_HZ), BANDS + 2)
     centres = 700.0 * (np.power(10.0, edges / 2595.0) - 1.0)
-    grid = np.linspace(0.0, RATE_HZ / 2, _WINDOW // 2 + 1)[:, np.newaxis]
+    grid = speed * np.linspace(0.0, RATE_HZ / 2, WINDOW // 2 + 1)[:, np.newaxis]
     rising = (grid - centres[:-2]) / (centres[1:-1] - centres[:-2])
     falling = (centres[2:] - grid) / (centres[2:] - centres[1:-1])
-    bands = np.clip(np.minimum(rising, falling), 0.0, None)
-    return np.hanning(_WINDOW).astype(np.float32), bands.astype(np.float32)
+    return np.clip(np.minimum(rising, falling), 0.0, None).astype(np.float32)
 
 
 def _mel(hertz: float) -> float:

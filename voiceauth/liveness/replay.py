@@ -11,6 +11,7 @@ Rules:
 * The call is also compared as if played a few per cent slower or faster.
 * Before the first block, and with nothing stored, there is no ratio. Absent is not passed.
 * Every comparison takes the same work: what is stored is filled up to one length.
+* Bits are compared as bits, 32 at once; a memory is as small as what is stored.
 
 What it does not do: find a recording that was never heard by this engine.
 """
@@ -22,15 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceauth.liveness.fingerprint import (
-    BITS,
-    FRAME_SECONDS,
-    Fingerprinter,
-    frames_of,
-    shipped_directions,
-)
+from voiceauth.errors import InternalError
+from voiceauth.liveness.fingerprint import BITS, FRAME_SECONDS, shipped_directions
+from voiceauth.liveness.fingerprint_speeds import SpeedPrinter
 from voiceauth.liveness.rates import RateTable
-from voiceauth.types import CallId, HeardRecording, ReplayEvidence, Samples
+from voiceauth.types import CallId, Fingerprint, HeardRecording, ReplayEvidence, Samples
 from voiceauth.units import Llr, Seconds
 
 SPEEDS = (1.0, 0.98, 1.02, 0.96, 1.04)
@@ -86,13 +83,16 @@ class Memory:
     """What is remembered of a subject, laid out for comparison.
 
     Attributes:
-        frames: all recordings with silence between, then filling; shape (frames, 32).
+        words: the 32 bits of each frame of all recordings with silence between, then filling;
+            shape (frames,).
+        silent: places of frames without bits, rising, shape (silent frames,).
         searched: frames from the beginning that may match.
         starts: first frame of each recording.
         calls: where each was heard; None for a stand-in.
     """
 
-    frames: Floats
+    words: NDArray[np.uint32]
+    silent: NDArray[np.int64]
     searched: int
     starts: NDArray[np.int64]
     calls: tuple[CallId | None, ...]
@@ -122,22 +122,41 @@ def memory_of(recordings: Sequence[HeardRecording], length: int, filling: bytes)
         if one.fingerprint.version == version and used + room <= length:
             starts.append(used)
             calls.append(one.call)
-            pieces += [frames_of(one.fingerprint), np.zeros((BLOCK, BITS), dtype=np.float32)]
+            pieces += [_words(one.fingerprint), np.zeros(BLOCK, dtype=np.uint32)]
             used += room
     pieces.append(_filling(filling, length + BLOCK - used))
-    return Memory(np.concatenate(pieces), used, np.array(starts, dtype=np.int64), tuple(calls))
+    return _laid_out(pieces, used, starts, calls)
 
 
 def stand_in(length: int, filling: bytes) -> Memory:
     """Return a memory of somebody who is not there: it never matches, and costs the same."""
-    frames = _filling(filling, length + BLOCK)
-    return Memory(frames, min(_DECOY_FRAMES, length), np.zeros(1, dtype=np.int64), (None,))
+    return _laid_out([_filling(filling, length + BLOCK)], min(_DECOY_FRAMES, length), [0], [None])
 
 
-def _filling(secret: bytes, count: int) -> Floats:
-    content = hashlib.shake_256(secret).digest(count * BITS // 8)
-    bits = np.unpackbits(np.frombuffer(content, dtype=np.uint8)).reshape(count, BITS)
-    return bits.astype(np.float32) * np.float32(2.0) - np.float32(1.0)
+def _laid_out(
+    pieces: Sequence[NDArray[np.uint32]],
+    searched: int,
+    starts: Sequence[int],
+    calls: Sequence[CallId | None],
+) -> Memory:
+    words = np.concatenate(pieces)
+    silent = np.flatnonzero(words == 0)
+    return Memory(words, silent, searched, np.array(starts, dtype=np.int64), tuple(calls))
+
+
+def _words(print_: Fingerprint) -> NDArray[np.uint32]:
+    """Read a fingerprint, 32 bits to a word; a pause is 0.
+
+    Raises:
+        InternalError: the bytes do not fit the number of frames.
+    """
+    if len(print_.bits) != print_.frames * BITS // 8:
+        raise InternalError(detail="a fingerprint's bytes do not fit its frames")
+    return np.frombuffer(print_.bits, dtype=np.uint32)
+
+
+def _filling(secret: bytes, count: int) -> NDArray[np.uint32]:
+    return np.frombuffer(hashlib.shake_256(secret).digest(count * BITS // 8), dtype=np.uint32)
 
 
 class Comparison:
@@ -154,7 +173,8 @@ class Comparison:
     ) -> None:
         self._memory = memory
         self._calibration = calibration or SHIPPED
-        self._tracks = [_Track(key, speed, memory) for speed in SPEEDS]
+        self._printer = SpeedPrinter(key, SPEEDS)
+        self._tracks = [_Track(speed, memory) for speed in SPEEDS]
 
     @property
     def possible(self) -> bool:
@@ -175,10 +195,10 @@ class Comparison:
         Raises:
             BadAudioError: not one-dimensional, not finite, or lengths that differ.
         """
-        first, *others = self._tracks
-        for track in others:
-            track.push(audio, speech)
-        return first.push(audio, speech)
+        frames = self._printer.push(audio, speech)
+        for track, made in zip(self._tracks, frames, strict=True):
+            track.push(made)
+        return frames[0]
 
     def evidence(self) -> ReplayEvidence | None:
         """Say what was found so far; None before the first block, and with nothing to compare."""
@@ -204,27 +224,24 @@ class Comparison:
 class _Track:
     """The comparison at one speed: the best agreement of each block, and where it was."""
 
-    def __init__(self, key: bytes, speed: float, memory: Memory) -> None:
+    def __init__(self, speed: float, memory: Memory) -> None:
         self.speed = speed
         self.agreement: list[float] = []
         self.place: list[int] = []
         self._memory = memory
-        self._printer = Fingerprinter(key, speed=speed)
         self._waiting = np.zeros((0, BITS), dtype=np.float32)
 
-    def push(self, audio: Samples, speech: NDArray[np.bool_]) -> Floats:
-        frames = self._printer.push(audio, speech)
+    def push(self, frames: Floats) -> None:
         self._waiting = np.concatenate([self._waiting, frames])
         while len(self._waiting) >= BLOCK:
             rows = self._waiting[:BLOCK:STRIDE]
             self._waiting = self._waiting[STEP:]
             spoken = int(rows.any(axis=1).sum())
             if spoken >= _LEAST_SPOKEN * len(rows) and self._memory.searched:
-                agreement = _alike(rows, self._memory.frames) / (BITS * spoken)
+                agreement = _alike(rows, self._memory) / (BITS * spoken)
                 place = int(np.argmax(agreement[: self._memory.searched]))
                 self.agreement.append(float(agreement[place]))
                 self.place.append(place)
-        return frames
 
     def better_half(self) -> float:
         """Mean agreement of the better half of the blocks."""
@@ -232,14 +249,22 @@ class _Track:
         return float(np.mean(sorted(self.agreement)[-half:]))
 
 
-def _alike(rows: Floats, frames: Floats) -> Floats:
-    """Sum the products of a block's rows with the frames at each place, shape (places,)."""
-    count = len(frames) - BLOCK
-    alike = rows @ frames.T
-    total = np.zeros(count, dtype=np.float32)
-    for number in range(len(rows)):
-        total += alike[number, number * STRIDE : number * STRIDE + count]
-    return total
+def _alike(rows: Floats, memory: Memory) -> NDArray[np.int32]:
+    """Count agreeing bits less differing ones of a block at each place, shape (places,).
+
+    A frame without bits, on either side, agrees and differs in none.
+    """
+    count = len(memory.words) - BLOCK
+    words = np.packbits(rows > 0.0, axis=1).view(np.uint32)[:, 0]
+    differing = np.zeros(count, dtype=np.uint16)
+    spoken = np.flatnonzero(rows.any(axis=1))
+    for number in spoken.tolist():
+        start = number * STRIDE
+        found = np.bitwise_count(memory.words[start : start + count] ^ words[number])
+        first, last = np.searchsorted(memory.silent, (start, start + count))
+        found[memory.silent[first:last] - start] = BITS // 2
+        differing += found
+    return np.asarray(BITS * len(spoken) - 2 * differing.astype(np.int32), dtype=np.int32)
 
 
 def covered_seconds(blocks: Sequence[bool]) -> Seconds:

@@ -138,7 +138,7 @@ def test_a_stand_in_is_compared_and_never_found() -> None:
 def test_all_memories_are_equally_long() -> None:
     """The work of a comparison does not tell how much is remembered of whom."""
     lengths = {
-        len(memory.frames)
+        len(memory.words)
         for memory in (both(), memory_of([], LENGTH, b""), stand_in(LENGTH, b"other"))
     }
     assert lengths == {LENGTH + BLOCK}
@@ -179,3 +179,11 @@ def test_half_overlapping_blocks_are_counted_once() -> None:
     assert covered_seconds([True, True, False]) == pytest.approx(3 * half)
     assert covered_seconds([True, False, True]) == pytest.approx(4 * half)
     assert covered_seconds([False]) == 0.0
+
+
+def test_a_memory_is_as_small_as_what_is_stored() -> None:
+    """Hundreds of calls wait at once: each holds four bytes per remembered frame and no more."""
+    memory = both()
+    held = memory.words.nbytes + memory.silent.nbytes + memory.starts.nbytes
+
+    assert held < 6 * (LENGTH + BLOCK)
