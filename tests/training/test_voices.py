@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from voiceauth.training.voices import VARIANTS, Variant, vary, warp_formants
+from voiceauth.training.voices import (
+    BEND_HZ,
+    VARIANTS,
+    Bend,
+    Variant,
+    bend,
+    vary,
+    warp_formants,
+)
 
 pytestmark = pytest.mark.train
 RATE = 16000
@@ -72,3 +80,28 @@ def test_silence_and_fragments_stay_finite(samples: int) -> None:
     found = warp_formants(np.zeros(samples, np.float32), 1.1, RATE)
     assert found.shape == (samples,)
     assert float(np.abs(found).max()) < 1e-6
+
+
+def test_an_even_bend_is_a_change_of_formants() -> None:
+    """With one factor everywhere a bent axis is a stretched one."""
+    wave = vowel(100.0, 1500.0)
+    even = bend(wave, Bend((1.1,) * len(BEND_HZ)), RATE)
+    np.testing.assert_allclose(even, warp_formants(wave, 1.1, RATE), atol=2e-3)
+
+
+def test_a_bent_axis_moves_one_formant_and_leaves_another() -> None:
+    """A bend that stretches low frequencies only moves a low resonance, not a high one."""
+    factors = (1.1, 1.1, 1.0, 1.0, 1.0)
+    low, high = vowel(100.0, 600.0), vowel(100.0, 3500.0)
+    assert centre(bend(low, Bend(factors), RATE)) == pytest.approx(660.0, rel=0.04)
+    assert centre(bend(high, Bend(factors), RATE)) == pytest.approx(3500.0, rel=0.01)
+
+
+def test_drawn_bends_differ_and_stay_human() -> None:
+    """Each draw is another vocal tract, and none is stretched beyond what people are."""
+    rng = np.random.default_rng(4)
+    drawn = [Bend.draw(rng) for _ in range(200)]
+    assert len(set(drawn)) == len(drawn)
+    factors = np.array([one.factors for one in drawn])
+    assert factors.min() > 0.78
+    assert factors.max() < 1.28

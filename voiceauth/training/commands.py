@@ -66,6 +66,11 @@ def speaker(  # noqa: PLR0917 - options, all named on the command line
     batch: int = 48,
     threads: int = 2,
     processes: Annotated[int, typer.Option(help="That share every step, on a busy machine.")] = 1,
+    workers: Annotated[int, typer.Option(help="That make crops, for each process.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    views: Annotated[
+        int, typer.Option(help="Crops of one utterance that the teacher hears live; 0: stored.")
+    ] = 0,
     seed: int = 1,
     rate: float = 2e-3,
     init: Annotated[Path | None, typer.Option(help="Weights to start from (.npz, .pt).")] = None,
@@ -85,11 +90,15 @@ def speaker(  # noqa: PLR0917 - options, all named on the command line
         plan = dataclasses.replace(plan, budget=elapsed(out) + seconds_until(until, now))
     plan = dataclasses.replace(
         plan,
-        crops=dataclasses.replace(plan.crops, batch=batch, shortest=shortest, longest=longest),
+        crops=dataclasses.replace(
+            plan.crops, batch=batch, shortest=shortest, longest=longest, views=views
+        ),
         weights=dataclasses.replace(plan.weights, margin=margin),
         shape=dataclasses.replace(plan.shape, channels=channels, stem=stem),
         threads=threads,
         processes=processes,
+        workers=workers,
+        device=device,
         seed=seed,
         rate=rate,
         init=init,

@@ -44,6 +44,8 @@ class CropPlan:
         longest: seconds of the longest crop.
         clean: share of crops without a channel.
         original: share of labelled crops of the recorded voice; the others are variants of it.
+        views: crops of one utterance that the teacher hears live (``endless``); 0 takes the
+            stored labels.
         severity: of the simulated calls.
     """
 
@@ -52,6 +54,7 @@ class CropPlan:
     longest: Seconds = 3.0
     clean: Rate = 0.15
     original: Rate = 0.4
+    views: int = 0
     severity: Severity = field(default_factory=lambda: CALLS)
 
 
@@ -78,11 +81,15 @@ class Targets:
         clip: unit vectors by clip, float32, shape (clips, 192); zero rows were not embedded.
         centroid: unit vectors by class, float32, shape (classes, 192).
         voices: what crops are drawn from.
+        own: class of each clip's recorded voice, int64, shape (clips,); ``UNLABELLED`` without one.
+        centre: mean that was removed from the teacher's embeddings, float32, shape (192,).
     """
 
     clip: FloatArray
     centroid: FloatArray
     voices: tuple[Voice, ...]
+    own: NDArray[np.int64]
+    centre: FloatArray
 
 
 def unit(vectors: FloatArray) -> FloatArray:
@@ -108,7 +115,8 @@ def build_targets(corpus: Corpus, store: TeacherStore) -> Targets:
             own[i] = speakers[clip.speaker] * len(VARIANTS)
     sums = np.zeros((len(speakers) * len(VARIANTS), store.embedding.shape[1]), np.float32)
     labelled = own[store.clip] != UNLABELLED
-    embedding = _centred(store, own)
+    centre = _centre(store, own)
+    embedding = unit(store.embedding - centre)
     np.add.at(sums, (own[store.clip] + store.variant)[labelled], embedding[labelled])
     centroid = unit(sums)
     rows = np.zeros((len(corpus.clips), store.embedding.shape[1]), np.float32)
@@ -118,17 +126,17 @@ def build_targets(corpus: Corpus, store: TeacherStore) -> Targets:
     known = embedded[own[embedded] != UNLABELLED]
     share = UTTERANCE_SHARE
     rows[known] = unit(share * rows[known] + (1.0 - share) * centroid[own[known]])
-    return Targets(rows, centroid, _voices(corpus, own, embedded, centroid))
+    return Targets(rows, centroid, _voices(corpus, own, embedded, centroid), own, centre)
 
 
-def _centred(store: TeacherStore, own: NDArray[np.int64]) -> FloatArray:
-    """Embeddings without the mean of the speakers' recordings, unit rows, (entries, 192)."""
+def _centre(store: TeacherStore, own: NDArray[np.int64]) -> FloatArray:
+    """Mean over the speakers' recordings, float32, shape (192,)."""
     recorded = (own[store.clip] != UNLABELLED) & (store.variant == 0)
     classes = own[store.clip[recorded]]
     sums = np.zeros((int(classes.max()) + 1, store.embedding.shape[1]), np.float32)
     np.add.at(sums, classes, store.embedding[recorded])
     speakers = unit(sums[np.unique(classes)])
-    return unit(store.embedding - speakers.mean(axis=0))
+    return np.asarray(speakers.mean(axis=0), dtype=np.float32)
 
 
 def _voices(
@@ -189,24 +197,13 @@ class CropStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
             np.random.default_rng((self.seed, self.rank)),
         )
         while True:
-            seconds = self._draw_seconds(lengths)
+            seconds = draw_seconds(lengths, self.plan)
             crops = [self._crop(rng, seconds) for _ in range(self.plan.batch)]
             yield {
                 "waveform": torch.from_numpy(np.stack([crop[0] for crop in crops])),
                 "target": torch.from_numpy(np.stack([crop[1] for crop in crops])),
                 "label": torch.tensor([crop[2] for crop in crops]),
             }
-
-    def _draw_seconds(self, rng: np.random.Generator) -> Seconds:
-        """Mostly 1.5 to 2.5 s, with the plan's whole range now and then.
-
-        Quarters of a second only: the processor's kernels are built anew for every length, and
-        with a hundred lengths that costs a third of the time.
-        """
-        low, high = self.plan.shortest, self.plan.longest
-        if rng.random() < 0.6:
-            low, high = min(max(low, 1.5), high), max(low, min(high, 2.5))
-        return min(max(round(4.0 * float(rng.uniform(low, high))) / 4.0, low), high)
 
     def _crop(
         self, rng: np.random.Generator, seconds: Seconds
@@ -220,22 +217,34 @@ class CropStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
             number = number if voice.classes[number] != UNLABELLED else 0
         label, variant = voice.classes[number], VARIANTS[number]
         target = self.targets.clip[clip] if number == 0 else self.targets.centroid[label]
-        piece = self._piece(rng, clip, seconds * variant.speed)
+        piece = piece_of(self.corpus, rng, clip, round(seconds * variant.speed * RATE_HZ))
         speech = vary(piece, variant, RATE_HZ, PHONE_HZ)
-        speech = _exactly(speech, round(seconds * PHONE_HZ))
+        speech = exactly(speech, round(seconds * PHONE_HZ))
         if rng.random() < self.plan.clean:
             return speech * np.float32(10.0 ** rng.uniform(-0.6, 0.2)), target, label
         channel = draw_channel(rng, self.sounds, self.plan.severity)
         return apply(channel, speech, self.sounds), target, label
 
-    def _piece(self, rng: np.random.Generator, clip: int, seconds: Seconds) -> FloatArray:
-        """A random stretch of a clip at 16 kHz; repeats a clip that is too short."""
-        where = self.corpus.clips[clip]
-        samples = round(seconds * RATE_HZ)
-        start = where.start + int(rng.integers(max(1, where.length - samples + 1)))
-        stop = min(start + samples, where.start + where.length)
-        piece = self.corpus.block[start:stop].astype(np.float32) / np.float32(32767.0)
-        return np.resize(piece, samples)
+
+def draw_seconds(rng: np.random.Generator, plan: CropPlan) -> Seconds:
+    """Mostly 1.5 to 2.5 s, with the plan's whole range now and then.
+
+    Quarters of a second only: the processor's kernels are built anew for every length, and
+    with a hundred lengths that costs a third of the time.
+    """
+    low, high = plan.shortest, plan.longest
+    if rng.random() < 0.6:
+        low, high = min(max(low, 1.5), high), max(low, min(high, 2.5))
+    return min(max(round(4.0 * float(rng.uniform(low, high))) / 4.0, low), high)
+
+
+def piece_of(corpus: Corpus, rng: np.random.Generator, clip: int, samples: int) -> FloatArray:
+    """A random stretch of a clip at 16 kHz, shape (samples,); repeats a clip that is too short."""
+    where = corpus.clips[clip]
+    start = where.start + int(rng.integers(max(1, where.length - samples + 1)))
+    stop = min(start + samples, where.start + where.length)
+    piece = corpus.block[start:stop].astype(np.float32) / np.float32(32767.0)
+    return np.resize(piece, samples)
 
 
 def phone_rate(waveform: FloatArray) -> FloatArray:
@@ -243,7 +252,8 @@ def phone_rate(waveform: FloatArray) -> FloatArray:
     return vary(waveform, Variant(), RATE_HZ, PHONE_HZ)
 
 
-def _exactly(waveform: FloatArray, samples: int) -> FloatArray:
+def exactly(waveform: FloatArray, samples: int) -> FloatArray:
+    """Cut or zero-pad to a number of samples, shape (samples,)."""
     return np.pad(waveform, (0, max(0, samples - len(waveform))))[:samples]
 
 

@@ -10,6 +10,7 @@ Rules:
   native bfloat16 it is several times slower.
 """
 
+import copy
 import json
 import math
 import multiprocessing
@@ -35,6 +36,7 @@ from voiceauth.training.crops import (
     build_sounds,
     build_targets,
 )
+from voiceauth.training.endless import EndlessStream
 from voiceauth.training.evaluation import ErrorRates, HeldOut, evaluate, prepare
 from voiceauth.training.export import export
 from voiceauth.training.objective import Objective, Terms, Weights
@@ -66,6 +68,8 @@ class RunPlan:
         processes: that share every step, each with a batch of its own. On a machine that does
             other work too, two processes of one thread are about twice as fast as one of two
             threads: the latter meet at a barrier in every layer, the former once a step.
+        workers: processes that make the crops, for each of them.
+        device: of torch; the record of a run says which.
         seed: of everything random.
         init: weights to start from.
         development: set whose dev split is evaluated.
@@ -87,6 +91,8 @@ class RunPlan:
     evaluate_every: Seconds = 1200.0
     threads: int = 2
     processes: int = 1
+    workers: int = 1
+    device: str = "cpu"
     seed: int = 1
     init: Path | None = None
     development: str = "speechocean762"
@@ -164,7 +170,8 @@ def _run(rank: int, plan: RunPlan) -> None:
     state = _start(plan, targets)
     noise = load_corpus(plan.data, plan.cache, "noise", "train")
     rooms = load_corpus(plan.data, plan.cache, "ir", "train")
-    stream = CropStream(
+    kind = EndlessStream if plan.crops.views else CropStream
+    stream = kind(
         corpus,
         targets,
         build_sounds(noise, rooms, corpus, plan.seed),
@@ -176,7 +183,9 @@ def _run(rank: int, plan: RunPlan) -> None:
     if rank == 0:
         held_out = prepare(load_corpus(plan.data, plan.cache, "speech", "dev", plan.development))
         _record(plan, {"data": corpus.digest, "stores": [s.name for s in stores], "start": "run"})
-    loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=6)
+    loader = torch.utils.data.DataLoader(
+        stream, batch_size=None, num_workers=plan.workers, prefetch_factor=6
+    )
     _loop(plan, state, iter(loader), held_out)
 
 
@@ -189,8 +198,8 @@ def elapsed(out: Path) -> Seconds:
 
 
 def _start(plan: RunPlan, targets: Targets) -> _State:
-    student = Student(plan.shape)
-    objective = Objective(torch.from_numpy(targets.centroid), plan.weights)
+    student = Student(plan.shape).to(plan.device)
+    objective = Objective(torch.from_numpy(targets.centroid), plan.weights).to(plan.device)
     optimiser = Both(student, plan.rate, plan.decay)
     state = _State(student, objective, optimiser, Progress())
     last = plan.out / "last.pt"
@@ -198,7 +207,7 @@ def _start(plan: RunPlan, targets: Targets) -> _State:
         state.progress = resume(last, student, objective, optimiser)
     elif plan.init is not None:
         load_student(plan.init, student)
-    state.half = _half_is_faster(student)
+    state.half = plan.device != "cpu" or _half_is_faster(student)
     return state
 
 
@@ -256,7 +265,8 @@ def _step(plan: RunPlan, state: _State, batch: Batch, done: float) -> Terms:
     """One optimiser step; a batch with a non-finite loss or gradient is skipped."""
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(plan, done)
-    with torch.autocast("cpu", torch.bfloat16, enabled=state.half):
+    batch = {name: value.to(plan.device) for name, value in batch.items()}
+    with torch.autocast(plan.device, torch.bfloat16, enabled=state.half):
         embedding = state.student(batch["waveform"])
     terms: Terms = state.objective(embedding.float(), batch["target"], batch["label"], done)
     state.optimiser.zero_grad()
@@ -309,12 +319,13 @@ def _log(plan: RunPlan, line: str) -> None:
 
 def embedder(student: Student) -> Any:
     """A function from float32 (samples,) to float32 (192,), in evaluation mode."""
+    device = next(student.parameters()).device
 
     def embed(waveform: FloatArray) -> FloatArray:
         student.eval()
         with torch.inference_mode():
-            row = student(torch.from_numpy(np.ascontiguousarray(waveform))[None])[0]
-        return np.asarray(row.numpy(), dtype=np.float32)
+            row = student(torch.from_numpy(np.ascontiguousarray(waveform))[None].to(device))[0]
+        return np.asarray(row.cpu().numpy(), dtype=np.float32)
 
     return embed
 
@@ -322,7 +333,7 @@ def embedder(student: Student) -> Any:
 def _snapshot(plan: RunPlan, state: _State, held_out: HeldOut) -> None:
     """Evaluate, export and record; the run goes on afterwards."""
     rates: ErrorRates = evaluate(embedder(state.student), held_out)
-    export(state.student, plan.out / "snapshot.onnx")
+    export(copy.deepcopy(state.student).cpu(), plan.out / "snapshot.onnx")
     state.student.train()
     entry = {**vars(state.progress), "dev_eer": asdict(rates)}
     _log(plan, "evaluation " + json.dumps(entry))

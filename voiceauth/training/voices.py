@@ -23,6 +23,8 @@ FloatArray = NDArray[np.float32]
 
 WINDOW_SECONDS: Seconds = 0.032
 SMOOTH_SECONDS: Seconds = 0.0013
+BEND_HZ = (300.0, 900.0, 1800.0, 3000.0, 5000.0)
+"""Where a bent frequency axis has factors of its own; between them they are interpolated."""
 LARGEST_GAIN = 2.0
 """Natural logarithm of the largest change of any frequency, about 17 dB."""
 
@@ -90,7 +92,52 @@ def warp_formants(waveform: FloatArray, factor: float, rate_hz: Hertz) -> FloatA
     Returns:
         float32, shape (samples,).
     """
-    window = round(WINDOW_SECONDS * rate_hz) // 2 * 2
+    return _move(waveform, _places(_window(rate_hz) // 2 + 1, factor), rate_hz)
+
+
+@dataclass(frozen=True)
+class Bend:
+    """A frequency axis that is stretched differently from place to place.
+
+    Args:
+        factors: as ``warp_formants`` takes, at the frequencies of ``BEND_HZ``.
+    """
+
+    factors: tuple[float, ...]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> "Bend":
+        """A vocal tract at random: one length, and each formant's deviation from it."""
+        length = rng.uniform(-0.13, 0.13)
+        own = np.clip(rng.normal(0.0, 0.05, len(BEND_HZ)), -0.1, 0.1)
+        return cls(tuple(float(f) for f in np.exp(length + own)))
+
+
+def bend(waveform: FloatArray, by: Bend, rate_hz: Hertz) -> FloatArray:
+    """Move each part of the spectral envelope by a factor of its own; the pitch stays.
+
+    Args:
+        waveform: float32, shape (samples,).
+        by: how.
+        rate_hz: sample rate.
+
+    Returns:
+        float32, shape (samples,).
+    """
+    bins = _window(rate_hz) // 2 + 1
+    hertz = np.arange(bins) * rate_hz / 2.0 / (bins - 1)
+    return _move(waveform, _split(np.arange(bins) / np.interp(hertz, BEND_HZ, by.factors)), rate_hz)
+
+
+def _window(rate_hz: Hertz) -> int:
+    return round(WINDOW_SECONDS * rate_hz) // 2 * 2
+
+
+def _move(
+    waveform: FloatArray, places: tuple[NDArray[np.int64], FloatArray], rate_hz: Hertz
+) -> FloatArray:
+    """Give every bin the envelope of another place; float32, shape (samples,)."""
+    window = _window(rate_hz)
     hop = window // 2
     shape = np.sqrt(np.hanning(window + 1)[:-1]).astype(np.float32)
     padded = np.pad(waveform, (hop, window + hop))
@@ -101,7 +148,7 @@ def warp_formants(waveform: FloatArray, factor: float, rate_hz: Hertz) -> FloatA
     keep = max(2, round(SMOOTH_SECONDS * rate_hz))
     cepstrum[:, keep : window - keep + 1] = 0.0
     envelope = scipy.fft.rfft(cepstrum, axis=1).real
-    low, share = _places(window // 2 + 1, factor)
+    low, share = places
     moved = envelope[:, low] * (1.0 - share) + envelope[:, low + 1] * share
     spectrum *= np.exp(np.clip(moved - envelope, -LARGEST_GAIN, LARGEST_GAIN))
     pieces = scipy.fft.irfft(spectrum, n=window, axis=1) * shape
@@ -113,7 +160,11 @@ def warp_formants(waveform: FloatArray, factor: float, rate_hz: Hertz) -> FloatA
 
 @lru_cache(maxsize=32)
 def _places(bins: int, factor: float) -> tuple[NDArray[np.int64], FloatArray]:
+    return _split(np.arange(bins) / factor)
+
+
+def _split(places: NDArray[np.floating]) -> tuple[NDArray[np.int64], FloatArray]:
     """For each bin, the bin whose envelope it takes and the share of the one above it."""
-    place = np.minimum(np.arange(bins) / factor, bins - 1.001)
+    place = np.clip(places, 0.0, len(places) - 1.001)
     low = np.floor(place).astype(np.int64)
     return low, (place - low).astype(np.float32)
