@@ -17,7 +17,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "voiceauth"
 
 FRAME = frozenset({"errors", "units", "types", "ports"})
 PURE = frozenset({"signal", "models", "scoring", "liveness", "decision", "keys", "consent"})
-INNER = PURE | {"vault", "gallery", "ledger", "recognition"}
+INNER = PURE | {"vault", "gallery", "ledger", "recognition", "alerts"}
 
 # Who may import whom, beside itself and the frame. `""` is the package itself (its version).
 ALLOWED: dict[str, frozenset[str]] = {
@@ -38,6 +38,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "decision": frozenset(),
     "keys": frozenset(),
     "consent": frozenset(),
+    "alerts": frozenset(),
     "ledger": frozenset({"keys"}),
     "gallery": frozenset(),
     "vault": frozenset({"ledger", "keys"}),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Value types that travel between rooms: frozen, without behaviour beyond their own invariants."""
 
+from voiceauth.types.alerts import Acknowledgement, Alert, Assessment, Severity
 from voiceauth.types.challenge import (
     Challenge,
     ChallengeCause,
@@ -21,6 +22,7 @@ from voiceauth.types.liveness import (
     ReplayEvidence,
 )
 from voiceauth.types.names import (
+    AlertId,
     CallId,
     ChallengeId,
     Embedding,
@@ -50,6 +52,10 @@ from voiceauth.types.subjects import (
 from voiceauth.types.verdict import Candidate, Evidence, Ranking, Verdict
 
 __all__ = [
+    "Acknowledgement",
+    "Alert",
+    "AlertId",
+    "Assessment",
     "AudioFormat",
     "Bandwidth",
     "CallId",
@@ -92,6 +98,7 @@ __all__ = [
     "Samples",
     "Score",
     "SegmentReport",
+    "Severity",
     "Span",
     "StoredCheckpoint",
     "Subject",

@@ -11,6 +11,7 @@ SubjectId = NewType("SubjectId", str)
 CallId = NewType("CallId", str)
 VoiceprintId = NewType("VoiceprintId", str)
 ChallengeId = NewType("ChallengeId", str)
+AlertId = NewType("AlertId", str)
 ModelHash = NewType("ModelHash", str)
 """SHA-256 of the model file, lower-case hex: voiceprints of different hashes are never compared."""
 KeyId = NewType("KeyId", str)
