@@ -279,6 +279,14 @@ class Transaction(ReplayStore, Protocol):
         """Replace a subject's groups. Raises NotFoundError if it is not there."""
         ...
 
+    def note_interaction(self, tenant: TenantId, subject: SubjectId, at: datetime) -> None:
+        """Note the day on which the person was there. Raises NotFoundError if it is not there."""
+        ...
+
+    def ledger_secret(self, tenant: TenantId, subject: SubjectId) -> bytes:
+        """Return what keys a subject's pseudonym in the ledger; empty for an unknown subject."""
+        ...
+
     def put_consent(self, tenant: TenantId, subject: SubjectId, consent: Consent) -> None:
         """Store the subject's consent, encrypted, replacing the last one."""
         ...

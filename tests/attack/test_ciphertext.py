@@ -343,3 +343,23 @@ def test_an_emptied_blob_is_damage(vault: SqliteVault, attacker: sqlite3.Connect
 
     with vault.read() as view, pytest.raises(IntegrityError):
         view.voiceprints(BANK, ALICE, MODEL)
+
+
+def test_after_a_withdrawal_the_living_keys_open_no_old_voice(
+    vault: SqliteVault, attacker: sqlite3.Connection
+) -> None:
+    """Rows from an old backup that are put back are refused: what is left has a new data key.
+
+    Otherwise whoever has the living vault and the keys could read the voice in every old backup,
+    whatever wrapping keys were destroyed meanwhile.
+    """
+    columns = "row_key, model, voiceprint, sealed"
+    query = f"SELECT {columns} FROM voiceprints WHERE row_key = ?"  # noqa: S608 - constant
+    old = attacker.execute(query, (row_key(vault, BANK, ALICE),)).fetchall()
+    with vault.begin() as change:
+        change.delete_voiceprints(BANK, ALICE)
+    insert = f"INSERT INTO voiceprints ({columns}) VALUES (?,?,?,?)"  # noqa: S608 - constant
+    attacker.executemany(insert, old)
+
+    with vault.read() as view, pytest.raises(TagMismatchError):
+        view.voiceprints(BANK, ALICE, MODEL)

@@ -73,19 +73,17 @@ async def test_evidence_precedes_one_verdict(service: Served) -> None:
 
 @pytest.mark.parametrize("voice", ["alice", "mallory"])
 async def test_nobody_can_tell_who_is_known(service: Served, voice: str) -> None:
-    """Unknown, unenrolled, withdrawn and opted-out claims answer like any stranger's call.
+    """Unknown, unenrolled and erased claims answer like any stranger's call.
 
     Message types, status, what is told and the work done on the ports are the same.
     """
     await service.enrolled("alice")
     await service.client.create_subject(TENANT, "created")
-    await service.enrolled("withdrawn")
-    await service.client.withdraw_consent(TENANT, "withdrawn")
-    await service.enrolled("gone")
-    await service.client.opt_out(TENANT, "gone")
+    await service.enrolled("erased")
+    await service.client.erase_subject(TENANT, "erased")
     parts = service.parts
     seen = {}
-    for subject in ("bob", "unknown", "created", "withdrawn", "gone"):
+    for subject in ("bob", "unknown", "created", "erased"):
         if subject == "bob":
             await service.enrolled("bob")
         parts.embedder.voice = voice

@@ -183,8 +183,20 @@ def record(
     method: Annotated[
         str, typer.Option("--method", help="How it was given, for example ivr-keypress.")
     ] = "spoken",
+    channel: Annotated[
+        str, typer.Option("--channel", help="Where it was given, for example branch or web.")
+    ] = "phone",
+    jurisdiction: Annotated[
+        str,
+        typer.Option(
+            "--jurisdiction",
+            help="Whose law protects the person, for example DE or US-IL; it chooses the retention "
+            "rules. Default: the settings' retention.jurisdiction.",
+        ),
+    ] = "",
     expires: Annotated[
-        datetime | None, typer.Option("--expires", help="UTC end of the permission; none if open.")
+        datetime | None,
+        typer.Option("--expires", help="UTC end of its term; none if open."),
     ] = None,
     tenant: options.Tenant = "default",
     server: options.Server = None,
@@ -201,6 +213,8 @@ def record(
         method=method,
         given_at=datetime.now(UTC),
         expires_at=expires.replace(tzinfo=UTC) if expires else None,
+        channel=channel,
+        jurisdiction=jurisdiction,
     )
 
     async def question(client: Client) -> Subject:
@@ -239,6 +253,9 @@ def _print(subject: Subject, *, as_json: bool) -> None:
         return
     agreed = subject.consent
     standing = "no consent" if agreed is None else f"consent for {agreed.purpose}"
+    if agreed is not None and agreed.expires_at is not None:
+        ended = agreed.expires_at <= datetime.now(UTC)
+        standing += f" {'ended' if ended else 'until'} {agreed.expires_at.date().isoformat()}"
     if agreed is not None and agreed.withdrawn_at is not None:
         standing = "consent withdrawn"
     parts = [

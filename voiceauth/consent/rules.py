@@ -5,7 +5,7 @@ import re
 from datetime import datetime, timedelta
 
 from voiceauth.errors import InputError
-from voiceauth.types import Consent
+from voiceauth.types import Consent, Subject, SubjectStanding, SubjectState
 
 ALLOWED_SKEW = timedelta(minutes=5)
 """How far the clock of the system that heard the consent may be ahead of ours."""
@@ -14,6 +14,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _NAME = re.compile(r"[A-Za-z0-9._:+\-]{1,64}\Z")
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}\Z")
 _LONGEST_LOCALE = 35
+_JURISDICTION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?\Z")
 
 
 def in_force(consent: Consent | None, purpose: str, now: datetime) -> bool:
@@ -31,13 +32,35 @@ def in_force(consent: Consent | None, purpose: str, now: datetime) -> bool:
     return consent.expires_at is None or now < consent.expires_at
 
 
+def objection(subject: Subject, purpose: str, now: datetime) -> SubjectStanding | None:
+    """Return why a known subject's voice may not be used for ``purpose``; None if it may.
+
+    Args:
+        subject: as the vault has it.
+        purpose: what is about to be done.
+        now: UTC, aware.
+
+    Returns:
+        OPTED_OUT; NOT_ENROLLED where nothing was ever permitted for the purpose; CONSENT_ENDED
+        where something was, and it is withdrawn, expired or not valid yet.
+    """
+    consent = subject.consent
+    if subject.state is SubjectState.OPTED_OUT:
+        return SubjectStanding.OPTED_OUT
+    if consent is None or consent.purpose != purpose:
+        return SubjectStanding.NOT_ENROLLED
+    return None if in_force(consent, purpose, now) else SubjectStanding.CONSENT_ENDED
+
+
 def check_new_consent(consent: Consent, now: datetime) -> None:
     """Refuse a consent that cannot be what was agreed.
 
     Raises:
         InputError: the text's hash is not 64 lower-case hex digits; purpose or method is not 1 to
-            64 of ``[A-Za-z0-9._:+-]``; the locale is no BCP 47 tag; a time has no zone; it is given
-            in the future, already expired, ends before it begins, or is already withdrawn.
+            64 of ``[A-Za-z0-9._:+-]``, or the channel is neither that nor empty; the locale is no
+            BCP 47 tag; the jurisdiction is neither empty nor an ISO 3166 code; a time has no zone;
+            it is given in the future, already expired, ends before it begins, or is already
+            withdrawn.
     """
     if not _SHA256.match(consent.text_sha256):
         raise InputError("text_sha256 must be 64 lower-case hexadecimal digits.")
@@ -46,6 +69,10 @@ def check_new_consent(consent: Consent, now: datetime) -> None:
             raise InputError(f"{field} must be 1 to 64 characters of [A-Za-z0-9._:+-].")
     if len(consent.locale) > _LONGEST_LOCALE or not _LOCALE.match(consent.locale):
         raise InputError("locale must be a BCP 47 tag, such as de-CH.")
+    if consent.channel and not _NAME.match(consent.channel):
+        raise InputError("channel must be empty or 1 to 64 characters of [A-Za-z0-9._:+-].")
+    if consent.jurisdiction and not _JURISDICTION.match(consent.jurisdiction):
+        raise InputError("jurisdiction must be empty or an ISO 3166 code, such as DE or US-IL.")
     _check_times(consent, now)
 
 

@@ -10,7 +10,7 @@ from voiceauth.types import TenantId
 _BYTES = 16
 
 
-def pseudonym(key: bytes, tenant: TenantId, identifier: str) -> str:
+def pseudonym(key: bytes, tenant: TenantId, identifier: str, secret: bytes = b"") -> str:
     """Return the keyed hash that stands for ``identifier`` within ``tenant``.
 
     The same identifier always gets the same stand-in in one installation and tenant, and unrelated
@@ -20,10 +20,14 @@ def pseudonym(key: bytes, tenant: TenantId, identifier: str) -> str:
         key: 32 bytes from ``KeyService.derive``.
         tenant: whose identifier it is.
         identifier: a subject or call id.
+        secret: of the subject alone. Once it is destroyed, nobody can say any more whom the
+            stand-in means, with the installation's key neither.
 
     Returns:
         26 characters of lower-case base32 (128 bits).
     """
     message = framed("pseudonym", tenant, identifier)
+    if secret:
+        key = hmac.digest(key, secret, "sha256")
     digest = hmac.digest(key, message, "sha256")[:_BYTES]
     return base64.b32encode(digest).decode("ascii").rstrip("=").lower()

@@ -15,7 +15,7 @@ from voiceauth.access.roles import View
 
 IDENTIFIERS = frozenset({"subject_id", "duplicate_subject_id"})
 """Name a person."""
-FREE_TEXTS = frozenset({"groups", "purpose", "method"})
+FREE_TEXTS = frozenset({"groups", "purpose", "method", "channel"})
 """An operator's own words, in which somebody may have put a number."""
 HARMLESS = frozenset(
     {
@@ -23,6 +23,7 @@ HARMLESS = frozenset(
         "call_id",
         "challenge_id",
         "default_policy",
+        "jurisdiction",
         "licence",
         "locale",
         "model_sha256",

@@ -69,3 +69,7 @@ class Reason(StrEnum):
     """The layer is needed, and has said nothing: it is missing or has not heard enough."""
     REPLAY_NOT_MEASURED = "replay_not_measured"
     CONTINUITY_NOT_MEASURED = "continuity_not_measured"
+    CONSENT_ENDED = "consent_ended"
+    """The consent was withdrawn, has expired or is not valid yet: the voice is not looked at."""
+    OPTED_OUT = "opted_out"
+    """The person wants no voice biometrics: the voice is not looked at."""

@@ -36,8 +36,11 @@ class Consent:
         locale: BCP 47 tag of the text.
         method: how it was given, for example ``ivr-keypress`` or ``spoken``.
         given_at: UTC.
-        expires_at: UTC; None for no fixed end.
+        expires_at: the end of its term, UTC; None for no fixed end.
         withdrawn_at: UTC; None while in force.
+        channel: where it was given, for example ``phone`` or ``branch``; empty if not told.
+        jurisdiction: whose law protects the person, an ISO 3166 code such as ``US-IL`` or ``DE``;
+            empty if not told, and then the settings say it.
     """
 
     text_sha256: str
@@ -47,6 +50,8 @@ class Consent:
     given_at: datetime
     expires_at: datetime | None = None
     withdrawn_at: datetime | None = None
+    channel: str = ""
+    jurisdiction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class Subject:
         groups: named lists that Identify may search; names only.
         net_enrolled_seconds: over all voiceprints of the current model.
         pending_seconds: net speech of an unfinished enrolment.
+        last_interaction_at: when the person was last known to be there, to the day: a consent, an
+            enrolment, a voice that matched; None for one that an earlier version created.
     """
 
     tenant: TenantId
@@ -68,6 +75,7 @@ class Subject:
     voiceprints: int = 0
     net_enrolled_seconds: Seconds = 0.0
     pending_seconds: Seconds = 0.0
+    last_interaction_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

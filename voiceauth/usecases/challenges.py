@@ -93,7 +93,7 @@ def _append(
 ) -> None:
     named = {
         "call": engine.pseudonym(asked.tenant, asked.call),
-        "subject": engine.pseudonym(asked.tenant, asked.subject),
+        "subject": engine.subject_pseudonym(transaction, asked.tenant, asked.subject),
     }
     transaction.append(
         at=engine.clock.now(), tenant=asked.tenant, event=event, body={**named, **body}

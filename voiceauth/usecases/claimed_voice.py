@@ -5,11 +5,11 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from voiceauth.consent.rules import in_force
+from voiceauth.consent.rules import objection
 from voiceauth.errors import IntegrityError
 from voiceauth.ports import Transaction
 from voiceauth.scoring.combine import centroid
-from voiceauth.types import Embedding, SubjectId, SubjectStanding, SubjectState, TenantId
+from voiceauth.types import Embedding, SubjectId, SubjectStanding, TenantId
 from voiceauth.units import Seconds
 from voiceauth.usecases.engine import Engine
 
@@ -40,21 +40,35 @@ def claimed_voice(
     decoy = _decoy(engine, tenant, subject)
     found = view.subject(tenant, subject)
     prints = view.voiceprints(tenant, subject, engine.embedder.model)
-    standing = SubjectStanding.ENROLLED
-    if found is None:
-        standing = SubjectStanding.UNKNOWN
-    elif found.state is SubjectState.OPTED_OUT:
-        standing = SubjectStanding.OPTED_OUT
-    elif not in_force(found.consent, engine.enrolment.purpose, engine.clock.now()):
-        standing = SubjectStanding.CONSENT_ENDED
-    elif not prints:
-        standing = SubjectStanding.NOT_ENROLLED
+    standing = SubjectStanding.UNKNOWN
+    if found is not None:
+        enrolled = SubjectStanding.ENROLLED if prints else SubjectStanding.NOT_ENROLLED
+        standing = objection(found, engine.enrolment.purpose, engine.clock.now()) or enrolled
     if standing is not SubjectStanding.ENROLLED:
         return ClaimedVoice(standing, decoy, engine.enrolment.needed_seconds)
     if any(one.model != engine.embedder.model for one in prints):
         raise IntegrityError(detail="a voiceprint of another model came back")
-    enrolled = centroid([(one.embedding, one.net_seconds) for one in prints])
-    return ClaimedVoice(standing, enrolled, sum(one.net_seconds for one in prints))
+    mean = centroid([(one.embedding, one.net_seconds) for one in prints])
+    return ClaimedVoice(standing, mean, sum(one.net_seconds for one in prints))
+
+
+def standing_at_end(
+    engine: Engine,
+    view: Transaction,
+    tenant: TenantId,
+    subject: SubjectId,
+    standing: SubjectStanding,
+) -> SubjectStanding:
+    """Return how a claim stands when its verdict is written, given how it stood at first.
+
+    A permission that began during the call does not count for it; one that ended does.
+    """
+    found = view.subject(tenant, subject)
+    if standing is not SubjectStanding.ENROLLED:
+        return standing
+    if found is None:
+        return SubjectStanding.UNKNOWN
+    return objection(found, engine.enrolment.purpose, engine.clock.now()) or standing
 
 
 def _decoy(engine: Engine, tenant: TenantId, subject: SubjectId) -> Embedding:

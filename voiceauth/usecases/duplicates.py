@@ -8,6 +8,7 @@ subject is a chance for a false alarm, the rate that counts is that of the whole
 import math
 from dataclasses import dataclass
 
+from voiceauth.consent.rules import objection
 from voiceauth.ports import Transaction
 from voiceauth.scoring.combine import centroid
 from voiceauth.types import Bandwidth, Embedding, GroupName, Score, Subject, SubjectId
@@ -68,6 +69,9 @@ def _in_group(
     for candidate, _ in proposals:
         if candidate == subject.subject:
             continue
+        known = view.subject(subject.tenant, candidate)
+        if known is None or objection(known, engine.enrolment.purpose, engine.clock.now()):
+            continue  # whose permission ended is not compared any more
         prints = view.voiceprints(subject.tenant, candidate, engine.embedder.model)
         if not prints:
             continue

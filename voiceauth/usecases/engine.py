@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from voiceauth.decision.policy import Policy
-from voiceauth.errors import UnknownPolicyError
+from voiceauth.errors import IntegrityError, UnknownPolicyError
 from voiceauth.ledger.pseudonym import pseudonym
 from voiceauth.liveness.challenge import ChallengeOptions
 from voiceauth.liveness.challenge_book import ChallengeBook
@@ -19,10 +19,11 @@ from voiceauth.ports import (
     Scorer,
     SpeakerEmbedder,
     SpoofDetector,
+    Transaction,
     Vault,
 )
 from voiceauth.signal.net_speech import SpeechOptions
-from voiceauth.types import Embedding, ModelCard, TenantId
+from voiceauth.types import Embedding, ModelCard, SubjectId, TenantId
 from voiceauth.units import Rate, Seconds
 from voiceauth.usecases.replay_guard import ReplayGuard
 
@@ -125,7 +126,10 @@ class Engine:
         return found
 
     def pseudonym(self, tenant: TenantId, identifier: str) -> str:
-        """Return the keyed hash that stands for an identifier in the ledger and the logs."""
+        """Return the keyed hash that stands for an identifier in the ledger and the logs.
+
+        For a call, a principal, or a subject that nobody knows; else ``subject_pseudonym``.
+        """
         return pseudonym(self.secret("ledger-pseudonym"), tenant, identifier)
 
     def number_pseudonym(self, tenant: TenantId, number: str) -> str | None:
@@ -135,3 +139,15 @@ class Engine:
         number must not be recognised by the calls that come from it.
         """
         return pseudonym(self.secret("calling-number"), tenant, number) if number else None
+
+    def subject_pseudonym(self, view: Transaction, tenant: TenantId, subject: SubjectId) -> str:
+        """Return what stands for a subject in the ledger, until it is erased.
+
+        A subject whose row is damaged stands there like one that nobody knows, so that the fault
+        can be recorded.
+        """
+        try:
+            secret = view.ledger_secret(tenant, subject)
+        except IntegrityError:
+            secret = b""
+        return pseudonym(self.secret("ledger-pseudonym"), tenant, subject, secret)

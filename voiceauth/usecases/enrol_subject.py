@@ -166,6 +166,8 @@ class EnrolCall(HearingCall):
             result = self._settle(transaction, subject, segments)
             kept = result.outcome in {EnrolmentOutcome.ENROLLED, EnrolmentOutcome.PARTIAL}
             self._tape.settle(transaction, heard, kept=kept, waiting={one.call for one in now})
+            if kept and self._collected:
+                transaction.note_interaction(request.tenant, request.subject, engine.clock.now())
             prints = transaction.voiceprints(request.tenant, request.subject, engine.embedder.model)
         if result.outcome is EnrolmentOutcome.ENROLLED:
             engine.gallery.remove_subject(request.tenant, request.subject)
@@ -237,7 +239,7 @@ class EnrolCall(HearingCall):
         net = sum(one.net_seconds for one in segments)
         extra: dict[str, object] = {"reasons": [reason.value for reason in reasons]}
         if other is not None:
-            extra[outcome.value] = self._pseudonym(other)
+            extra[outcome.value] = self._pseudonym(transaction, other)
         return EnrolmentResult(
             outcome=outcome,
             net_seconds=net,
@@ -287,8 +289,8 @@ class EnrolCall(HearingCall):
         extra: Mapping[str, object],
     ) -> int:
         body = {
-            "call": self._pseudonym(self._request.call),
-            "subject": self._pseudonym(self._request.subject),
+            "call": self._engine.pseudonym(self._request.tenant, self._request.call),
+            "subject": self._pseudonym(transaction, self._request.subject),
             "outcome": outcome.value,
             "net_seconds": round(net, 3),
             "heard_seconds": round(self._listener.heard_seconds, 3),
@@ -341,8 +343,8 @@ class EnrolCall(HearingCall):
     def _net_seconds(self) -> Seconds:
         return sum(one.net_seconds for one in (*self._carried, *self._collected))
 
-    def _pseudonym(self, identifier: str) -> str:
-        return self._engine.pseudonym(self._request.tenant, identifier)
+    def _pseudonym(self, view: Transaction, subject: SubjectId) -> str:
+        return self._engine.subject_pseudonym(view, self._request.tenant, subject)
 
 
 def _report(span: Span, *, counted: bool, reasons: tuple[Reason, ...]) -> SegmentReport:

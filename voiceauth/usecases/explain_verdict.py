@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from voiceauth.decision.permission import respected
 from voiceauth.decision.policy import Policy
 from voiceauth.decision.verdict import FAULTED, Decider, Outcome
 from voiceauth.errors import IntegrityError, InternalError, NotFoundError, SettingsError
@@ -135,8 +136,10 @@ def _derived(body: _Body) -> Outcome:
         )
     held = held_back(_challenge(body["challenge"]), asked=body["challenge_asked"])
     if outcome.decision is Decision.ACCEPT and held is not None:
-        return Outcome(Decision.STEP_UP, (held, *outcome.reasons))
-    return outcome
+        outcome = Outcome(Decision.STEP_UP, (held, *outcome.reasons))
+    if "standing_at_end" not in body:
+        return outcome  # a record from before permission was looked at again
+    return respected(outcome, SubjectStanding(body["standing_at_end"]))
 
 
 def _rates_agree(body: _Body, calibration: Calibration | None) -> bool | None:

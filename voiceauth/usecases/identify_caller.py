@@ -94,27 +94,25 @@ class IdentifyCall(HearingCall):
     def conclude(self) -> Ranking:
         """Record the identification and return the final ranking. Blocking."""
         ranking = self.ranking(final=True)
+        engine, tenant = self._engine, self._request.tenant
         body = {
             **evidence_body(ranking.evidence),
-            "call": self._engine.pseudonym(self._request.tenant, self._request.call),
+            "call": engine.pseudonym(tenant, self._request.call),
             "group": self._request.group or "",
             "searched": ranking.searched,
-            "candidates": [
+            "model": engine.embedder.model,
+            "calibration": engine.scorer.version,
+        }
+        with engine.vault.begin() as transaction:
+            body["candidates"] = [
                 {
-                    "subject": self._engine.pseudonym(self._request.tenant, one.subject),
+                    "subject": engine.subject_pseudonym(transaction, tenant, one.subject),
                     "llr": one.score.llr,
                 }
                 for one in ranking.candidates
-            ],
-            "model": self._engine.embedder.model,
-            "calibration": self._engine.scorer.version,
-        }
-        with self._engine.vault.begin() as transaction:
+            ]
             transaction.append(
-                at=self._engine.clock.now(),
-                tenant=self._request.tenant,
-                event="identify.ranking",
-                body=body,
+                at=engine.clock.now(), tenant=tenant, event="identify.ranking", body=body
             )
         return ranking
 

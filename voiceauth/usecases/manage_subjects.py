@@ -86,6 +86,7 @@ def record_consent(
         if _existing(transaction, tenant, subject).state is SubjectState.OPTED_OUT:
             raise OptedOutError
         transaction.put_consent(tenant, subject, consent)
+        transaction.note_interaction(tenant, subject, engine.clock.now())
         _record(
             engine,
             transaction,
@@ -96,6 +97,10 @@ def record_consent(
             purpose=consent.purpose,
             method=consent.method,
             locale=consent.locale,
+            channel=consent.channel,
+            jurisdiction=consent.jurisdiction,
+            given_at=consent.given_at.isoformat(),
+            expires_at=None if consent.expires_at is None else consent.expires_at.isoformat(),
         )
         return _existing(transaction, tenant, subject)
 
@@ -167,5 +172,5 @@ def _record(
         at=engine.clock.now(),
         tenant=tenant,
         event=event,
-        body={"subject": engine.pseudonym(tenant, subject), **body},
+        body={"subject": engine.subject_pseudonym(transaction, tenant, subject), **body},
     )

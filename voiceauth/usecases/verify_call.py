@@ -4,7 +4,8 @@
 The order of one call; the service drives it and runs the model between ``hear`` and ``weigh``:
 
 (1) ``VerifyCall(engine, claim)`` checks the request.
-(2) ``load()`` fetches the voiceprints, or a stand-in when there are none, at the same cost.
+(2) ``load()`` fetches the voiceprints, or a stand-in when there are none, at the same cost. Where
+    the subject's permission has ended the call is ``decided`` at once, and no audio is looked at.
 (3) ``hear``, ``gap``, ``dtmf``, ``finish`` return spans; each counted span is embedded once.
 (4) ``compare(span)`` looks for it in earlier calls; ``weigh(span, embedding, spoof_score)``
     returns evidence; ``decided`` may become true.
@@ -15,12 +16,14 @@ The order of one call; the service drives it and runs the model between ``hear``
 from dataclasses import dataclass
 
 from voiceauth.decision.fusion import combined_llr, spoof_false_accept_rate
+from voiceauth.decision.permission import REFUSALS, respected
 from voiceauth.decision.policy import Policy
 from voiceauth.decision.presentation import suspicions
 from voiceauth.decision.verdict import FAULTED, Decider, Outcome
 from voiceauth.errors import InternalError
 from voiceauth.liveness.challenge import held_back, slot_of
 from voiceauth.liveness.challenge_book import Asked
+from voiceauth.ports import Transaction
 from voiceauth.types import (
     AudioFormat,
     CallId,
@@ -43,7 +46,7 @@ from voiceauth.types import (
 from voiceauth.units import Seconds
 from voiceauth.usecases.answer_tap import Answer
 from voiceauth.usecases.challenges import Answering
-from voiceauth.usecases.claimed_voice import claimed_voice
+from voiceauth.usecases.claimed_voice import claimed_voice, standing_at_end
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.listening import HearingCall, Listener
 from voiceauth.usecases.liveness_layers import SpanContinuity, SyntheticEar
@@ -113,6 +116,7 @@ class VerifyCall(HearingCall):
             may_accept = self._standing is SubjectStanding.ENROLLED
             self._replay.load(view, known=may_accept)
         self._decider = Decider(self._policy, may_accept=may_accept)
+        self._outcome = REFUSALS.get(self._standing)
 
     def hear(self, data: bytes) -> list[Span]:
         """Take audio bytes; the answer to a challenge is cut from them, too."""
@@ -243,17 +247,41 @@ class VerifyCall(HearingCall):
         """
         if self._outcome is None or fault:
             self._outcome = FAULTED if fault else self._decide(final=True)
-        decision = self._outcome.decision
+        with self._engine.vault.begin() as transaction:
+            decision, evidence, record_id = self._record_verdict(transaction, fault=fault)
+        return Verdict(
+            decision=decision,
+            evidence=evidence,
+            policy=self._policy.name,
+            target_false_match_rate=self._policy.target_false_match_rate,
+            record_id=record_id,
+            model=self._engine.embedder.model,
+            calibration=self._engine.scorer.version,
+            max_spoof_false_accept=self._policy.max_spoof_false_accept,
+            spoof_model=self._spoof_model,
+        )
+
+    def _record_verdict(
+        self, transaction: Transaction, *, fault: bool
+    ) -> tuple[Decision, Evidence, int]:
+        """Hold the outcome against the permission of this moment, and write it down."""
+        engine, tenant, subject = self._engine, self._claim.tenant, self._claim.subject
+        standing = self._standing
+        if self._outcome is not None and not fault:
+            standing = standing_at_end(engine, transaction, tenant, subject, standing)
+            self._outcome = respected(self._outcome, standing)
+        decision = None if self._outcome is None else self._outcome.decision
         if decision is None:
             raise InternalError(detail="a final look gave no decision")
         evidence = self.evidence()
         body = {
             **evidence_body(evidence),
             "replay": self._replay.body(),
-            "call": self._engine.pseudonym(self._claim.tenant, self._claim.call),
-            "subject": self._engine.pseudonym(self._claim.tenant, self._claim.subject),
-            "number": self._engine.number_pseudonym(self._claim.tenant, self._claim.number),
+            "call": engine.pseudonym(tenant, self._claim.call),
+            "subject": engine.subject_pseudonym(transaction, tenant, subject),
+            "number": engine.number_pseudonym(tenant, self._claim.number),
             "standing": self._standing.value,
+            "standing_at_end": standing.value,
             "decision": decision.value,
             **policy_body(self._policy),
             "policy_terms": terms_body(self._policy),
@@ -265,42 +293,26 @@ class VerifyCall(HearingCall):
             "calibration": self._engine.scorer.version,
             "spoof_model": self._spoof_model,
         }
-        with self._engine.vault.begin() as transaction:
-            entry = transaction.append(
-                at=self._engine.clock.now(),
-                tenant=self._claim.tenant,
-                event="verify.verdict",
-                body=body,
-            )
-            if self._matched:
-                self._replay.remember(transaction)
-        return Verdict(
-            decision=decision,
-            evidence=evidence,
-            policy=self._policy.name,
-            target_false_match_rate=self._policy.target_false_match_rate,
-            record_id=entry.sequence,
-            model=self._engine.embedder.model,
-            calibration=self._engine.scorer.version,
-            max_spoof_false_accept=self._policy.max_spoof_false_accept,
-            spoof_model=self._spoof_model,
-        )
+        now = engine.clock.now()
+        entry = transaction.append(at=now, tenant=tenant, event="verify.verdict", body=body)
+        if self._matched:  # an impostor's call is no interaction of the subject
+            transaction.note_interaction(tenant, subject, now)
+            self._replay.remember(transaction)
+        return decision, evidence, entry.sequence
 
     def abandon(self) -> None:
         """Record that the call was lost before a verdict. Blocking; raises StorageError."""
+        engine, tenant, subject = self._engine, self._claim.tenant, self._claim.subject
         body = {
             **evidence_body(self.evidence()),
             "replay": self._replay.body(),
-            "call": self._engine.pseudonym(self._claim.tenant, self._claim.call),
-            "subject": self._engine.pseudonym(self._claim.tenant, self._claim.subject),
-            "number": self._engine.number_pseudonym(self._claim.tenant, self._claim.number),
+            "call": engine.pseudonym(tenant, self._claim.call),
+            "number": engine.number_pseudonym(tenant, self._claim.number),
         }
-        with self._engine.vault.begin() as transaction:
+        with engine.vault.begin() as transaction:
+            body["subject"] = engine.subject_pseudonym(transaction, tenant, subject)
             transaction.append(
-                at=self._engine.clock.now(),
-                tenant=self._claim.tenant,
-                event="verify.abandoned",
-                body=body,
+                at=engine.clock.now(), tenant=tenant, event="verify.abandoned", body=body
             )
 
     def _compare(self, net: Seconds) -> Score:

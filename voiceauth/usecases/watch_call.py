@@ -143,7 +143,6 @@ class WatchCall(HearingCall):
         engine, asked = self._engine, self._asked
         body = {
             "call": engine.pseudonym(asked.tenant, asked.call),
-            "subject": engine.pseudonym(asked.tenant, asked.subject),
             "state": state.value,
             "heard_seconds": round(now.heard_seconds, 3),
             "net_speech_seconds": round(now.net_speech_seconds, 3),
@@ -154,6 +153,8 @@ class WatchCall(HearingCall):
             "model": engine.embedder.model,
         }
         with engine.vault.begin() as transaction:
+            name = engine.subject_pseudonym(transaction, asked.tenant, asked.subject)
+            body["subject"] = name
             entry = transaction.append(
                 at=engine.clock.now(), tenant=asked.tenant, event=event, body=body
             )

@@ -9,7 +9,7 @@ after authentication, so a payload that does not decode is a fault of storage or
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -39,12 +39,19 @@ _LARGEST_DIMENSION = 65_536
 
 @dataclass(frozen=True, slots=True)
 class SubjectRecord:
-    """The sealed part of a subject's row."""
+    """The sealed part of a subject's row.
+
+    Attributes:
+        ledger_secret: keys the subject's pseudonym in the ledger and dies with the row; empty in
+            rows of earlier versions.
+    """
 
     subject: SubjectId
     state: SubjectState
     created_at: datetime
     groups: frozenset[GroupName]
+    last_interaction_at: datetime | None = None
+    ledger_secret: bytes = field(default=b"", repr=False)
 
 
 def encode_record(record: SubjectRecord) -> bytes:
@@ -55,6 +62,8 @@ def encode_record(record: SubjectRecord) -> bytes:
             "state": record.state.value,
             "created_us": to_microseconds(record.created_at),
             "groups": sorted(record.groups),
+            "interaction_us": _optional_us(record.last_interaction_at),
+            "ledger_secret": record.ledger_secret.hex(),
         }
     )
 
@@ -68,6 +77,8 @@ def decode_record(payload: bytes) -> SubjectRecord:
             state=SubjectState(found["state"]),
             created_at=from_microseconds(found["created_us"]),
             groups=frozenset(GroupName(name) for name in found["groups"]),
+            last_interaction_at=_optional_time(found.get("interaction_us")),
+            ledger_secret=bytes.fromhex(found.get("ledger_secret", "")),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise _malformed("subject") from error
@@ -84,6 +95,8 @@ def encode_consent(consent: Consent) -> bytes:
             "given_us": to_microseconds(consent.given_at),
             "expires_us": _optional_us(consent.expires_at),
             "withdrawn_us": _optional_us(consent.withdrawn_at),
+            "channel": consent.channel,
+            "jurisdiction": consent.jurisdiction,
         }
     )
 
@@ -100,6 +113,8 @@ def decode_consent(payload: bytes) -> Consent:
             given_at=from_microseconds(found["given_us"]),
             expires_at=_optional_time(found["expires_us"]),
             withdrawn_at=_optional_time(found["withdrawn_us"]),
+            channel=found.get("channel", ""),  # earlier versions wrote neither
+            jurisdiction=found.get("jurisdiction", ""),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise _malformed("consent") from error

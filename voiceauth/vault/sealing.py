@@ -42,6 +42,10 @@ class Sealer:
         message = bind("subject-row", tenant=tenant, subject=subject)
         return hmac.digest(self._index_key, message, "sha256")
 
+    def new_secret(self) -> bytes:
+        """Make a secret that is stored sealed and keys something outside of the vault."""
+        return self._random.token(KEY_BYTES)
+
     def new_key(self, tenant: TenantId, row_key: bytes) -> tuple[SubjectKey, KeyId, bytes]:
         """Make a subject's data key; return it opened, and wrapped with its wrapping key's id."""
         data_key = self._random.token(KEY_BYTES)

@@ -7,7 +7,7 @@ A subject's data key is unwrapped at most once per transaction and forgotten wit
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from voiceauth.errors import (
@@ -103,7 +103,8 @@ class SqliteTransaction:
         if self._find(tenant, subject) is not None:
             raise SubjectExistsError
         key, key_id, wrapped = self._sealer.new_key(tenant, row_key)
-        record = SubjectRecord(subject, SubjectState.ACTIVE, at, groups)
+        secret = self._sealer.new_secret()
+        record = SubjectRecord(subject, SubjectState.ACTIVE, at, groups, ledger_secret=secret)
         sealed = self._sealer.seal(key, codec.encode_record(record), "subject")
         self._write(
             f"INSERT INTO subjects ({_SUBJECT_COLUMNS}) VALUES (?,?,?,?,?,NULL)",  # noqa: S608 - constant columns
@@ -126,6 +127,19 @@ class SqliteTransaction:
         """Replace a subject's groups. Raises NotFoundError if it is not there."""
         row = self._existing(tenant, subject)
         self._put_record(row, replace(self._record(row), groups=groups))
+
+    def note_interaction(self, tenant: TenantId, subject: SubjectId, at: datetime) -> None:
+        """Note that the person was there on that day, if no later day stands. NotFoundError."""
+        row = self._existing(tenant, subject)
+        record = self._record(row)
+        day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        if record.last_interaction_at is None or record.last_interaction_at < day:
+            self._put_record(row, replace(record, last_interaction_at=day))
+
+    def ledger_secret(self, tenant: TenantId, subject: SubjectId) -> bytes:
+        """Return what keys a subject's pseudonym in the ledger; empty for an unknown subject."""
+        row = self._find(tenant, subject)
+        return b"" if row is None else self._record(row).ledger_secret
 
     def put_consent(self, tenant: TenantId, subject: SubjectId, consent: Consent) -> None:
         """Store the subject's consent, replacing the last one. Raises NotFoundError."""
@@ -207,6 +221,9 @@ class SqliteTransaction:
     def delete_voiceprints(self, tenant: TenantId, subject: SubjectId) -> int:
         """Delete voiceprints, pending segments and recordings; return how many voiceprints.
 
+        What is left of the subject is sealed under a new data key, so that the living vault cannot
+        open what an old backup holds.
+
         Raises:
             NotFoundError: there is no such subject.
         """
@@ -214,7 +231,8 @@ class SqliteTransaction:
         pending = self._write("DELETE FROM pending WHERE row_key = ?", row.row_key)
         heard = self._write("DELETE FROM recordings WHERE row_key = ?", row.row_key)
         prints = self._write("DELETE FROM voiceprints WHERE row_key = ?", row.row_key)
-        self.shredded |= pending + heard + prints > 0
+        if pending + heard + prints > 0:
+            self._renew_key(row)
         return prints
 
     def pending_segments(
@@ -377,6 +395,23 @@ class SqliteTransaction:
         sealed = self._sealer.seal(self._key(row), codec.encode_record(record), "subject")
         self._write("UPDATE subjects SET record = ? WHERE row_key = ?", sealed, row.row_key)
 
+    def _renew_key(self, row: _Row) -> None:
+        record, consent = self._record(row), row.consent
+        if consent is not None:
+            consent = self._sealer.open(self._key(row), consent, "consent")
+        key, key_id, wrapped = self._sealer.new_key(row.tenant, row.row_key)
+        self._keys[row.row_key] = key
+        self._write(
+            "UPDATE subjects SET key_id = ?, wrapped_key = ?, record = ?, consent = ? "
+            "WHERE row_key = ?",
+            key_id,
+            wrapped,
+            self._sealer.seal(key, codec.encode_record(record), "subject"),
+            None if consent is None else self._sealer.seal(key, consent, "consent"),
+            row.row_key,
+        )
+        self.shredded = True
+
     def _segments(self, row: _Row, model: ModelHash, sealed: bytes) -> tuple[EnrolmentSegment, ...]:
         payload = self._sealer.open(self._key(row), sealed, "pending", model=model)
         return codec.decode_segments(payload)
@@ -413,6 +448,7 @@ class SqliteTransaction:
             voiceprints=len(prints),
             net_enrolled_seconds=sum(enrolled, 0.0),
             pending_seconds=sum((one.net_seconds for one in waiting), 0.0),
+            last_interaction_at=record.last_interaction_at,
         )
 
     def _select(self, statement: str, *values: _Value) -> list[tuple[Any, ...]]:

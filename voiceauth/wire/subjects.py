@@ -44,6 +44,8 @@ def consent_to_wire(consent: Consent) -> subjects_pb2.Consent:
         given_at=time_to_wire(consent.given_at),
         expires_at=time_to_wire(consent.expires_at),
         withdrawn_at=time_to_wire(consent.withdrawn_at),
+        channel=consent.channel,
+        jurisdiction=consent.jurisdiction,
     )
 
 
@@ -67,6 +69,8 @@ def consent_from_wire(message: subjects_pb2.Consent, *, now: datetime) -> Consen
         withdrawn_at=time_from_wire(message.withdrawn_at)
         if message.HasField("withdrawn_at")
         else None,
+        channel=message.channel,
+        jurisdiction=message.jurisdiction,
     )
 
 
@@ -82,6 +86,7 @@ def subject_to_wire(subject: Subject) -> subjects_pb2.Subject:
         voiceprints=subject.voiceprints,
         net_enrolled_seconds=subject.net_enrolled_seconds,
         pending_seconds=subject.pending_seconds,
+        last_interaction_at=time_to_wire(subject.last_interaction_at),
     )
 
 
@@ -100,4 +105,7 @@ def subject_from_wire(message: subjects_pb2.Subject) -> Subject:
         voiceprints=message.voiceprints,
         net_enrolled_seconds=message.net_enrolled_seconds,
         pending_seconds=message.pending_seconds,
+        last_interaction_at=time_from_wire(message.last_interaction_at)
+        if message.HasField("last_interaction_at")
+        else None,
     )

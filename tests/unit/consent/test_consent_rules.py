@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from voiceauth.consent.rules import ALLOWED_SKEW, check_new_consent, in_force
+from voiceauth.consent.rules import ALLOWED_SKEW, check_new_consent, in_force, objection
 from voiceauth.errors import InputError
 from voiceauth.testing.fakes import EPOCH
 from voiceauth.testing.records import made_up_consent
+from voiceauth.types import Subject, SubjectId, SubjectStanding, SubjectState, TenantId
 
 NOW = EPOCH
 GOOD = made_up_consent(NOW - timedelta(days=1))
@@ -73,6 +74,12 @@ def test_a_consent_from_the_future_permits_nothing() -> None:
         {"expires_at": NOW.replace(tzinfo=None)},
         {"given_at": NOW + SECOND, "expires_at": NOW + SECOND},
         {"withdrawn_at": NOW},
+        {"channel": "a" * 65},
+        {"channel": "by phone"},
+        {"jurisdiction": "Illinois"},
+        {"jurisdiction": "us-il"},
+        {"jurisdiction": "US-"},
+        {"jurisdiction": "US-IL\n"},
     ],
 )
 def test_a_malformed_or_impossible_consent_is_refused(change: dict[str, object]) -> None:
@@ -90,6 +97,9 @@ def test_a_malformed_or_impossible_consent_is_refused(change: dict[str, object])
         {"given_at": NOW + ALLOWED_SKEW},
         {"expires_at": NOW + SECOND},
         {"purpose": "a" * 64},
+        {"channel": "branch"},
+        {"jurisdiction": "DE"},
+        {"jurisdiction": "US-IL"},
     ],
 )
 def test_a_proper_consent_is_accepted_and_in_force(change: dict[str, object]) -> None:
@@ -99,3 +109,35 @@ def test_a_proper_consent_is_accepted_and_in_force(change: dict[str, object]) ->
     check_new_consent(consent, NOW)
 
     assert in_force(consent, consent.purpose, NOW)
+
+
+ALICE = Subject(TenantId("bank"), SubjectId("alice"), SubjectState.ACTIVE, NOW, consent=GOOD)
+
+
+@pytest.mark.parametrize(
+    ("change", "standing"),
+    [
+        ({"state": SubjectState.OPTED_OUT}, SubjectStanding.OPTED_OUT),
+        ({"state": SubjectState.OPTED_OUT, "consent": None}, SubjectStanding.OPTED_OUT),
+        ({"consent": None}, SubjectStanding.NOT_ENROLLED),
+        ({"consent": replace(GOOD, purpose="training")}, SubjectStanding.NOT_ENROLLED),
+        ({"consent": replace(GOOD, withdrawn_at=NOW)}, SubjectStanding.CONSENT_ENDED),
+        ({"consent": replace(GOOD, expires_at=NOW)}, SubjectStanding.CONSENT_ENDED),
+        (
+            {"consent": replace(GOOD, given_at=NOW + ALLOWED_SKEW + SECOND)},
+            SubjectStanding.CONSENT_ENDED,
+        ),
+    ],
+)
+def test_every_reason_against_using_a_voice_has_its_name(
+    change: dict[str, object], standing: SubjectStanding
+) -> None:
+    """Opted out, never permitted, and permitted once are three different things."""
+    subject = replace(ALICE, **change)  # type: ignore[arg-type]
+
+    assert objection(subject, "authentication", NOW) is standing
+
+
+def test_nothing_speaks_against_a_consenting_subject() -> None:
+    """A consent in force for the purpose is enough."""
+    assert objection(ALICE, "authentication", NOW) is None

@@ -25,6 +25,9 @@ def test_key_tenant_and_identifier_all_count() -> None:
         pseudonym(KEY, TenantId("bank"), "bob"),
         pseudonym(KEY, TenantId("bankal"), "ice"),
         pseudonym(KEY, TenantId('bank","al'), "ice"),
+        pseudonym(KEY, TenantId("bank"), "alice", bytes(32)),
+        pseudonym(KEY, TenantId("bank"), "alice", bytes(31)),
+        pseudonym(bytes(32), TenantId("bank"), "alice", KEY),
     }
 
-    assert len(names) == 6
+    assert len(names) == 9

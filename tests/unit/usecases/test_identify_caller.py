@@ -112,4 +112,6 @@ def test_the_record_names_nobody(engine: Engine) -> None:
 
     assert entry.event == "identify.ranking"
     assert "anna" not in entry.body
-    assert engine.pseudonym(TENANT, "anna") in entry.body
+    with engine.vault.read() as view:
+        assert engine.subject_pseudonym(view, TENANT, SubjectId("anna")) in entry.body
+    assert engine.pseudonym(TENANT, "anna") not in entry.body

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -96,13 +97,37 @@ def test_what_is_no_embedding_is_not_stored(embedding: Embedding) -> None:
 
 def test_a_consent_and_a_record_come_back() -> None:
     """Consents and subject records are exact after a round trip."""
-    consent = replace(made_up_consent(), expires_at=EPOCH + timedelta(microseconds=1))
+    consent = replace(
+        made_up_consent(),
+        expires_at=EPOCH + timedelta(microseconds=1),
+        channel="branch",
+        jurisdiction="US-IL",
+    )
     record = SubjectRecord(
-        SubjectId("älice"), SubjectState.OPTED_OUT, EPOCH, frozenset({GroupName("a")})
+        SubjectId("älice"),
+        SubjectState.OPTED_OUT,
+        EPOCH,
+        frozenset({GroupName("a")}),
+        last_interaction_at=EPOCH,
+        ledger_secret=bytes(range(32)),
     )
 
     assert codec.decode_consent(codec.encode_consent(consent)) == consent
     assert codec.decode_record(codec.encode_record(record)) == record
+
+
+def test_what_an_earlier_version_wrote_is_read() -> None:
+    """Rows without the newer fields have them empty."""
+    consent = {"given_us": 0, "expires_us": None, "withdrawn_us": None}
+    texts = dict.fromkeys(("text_sha256", "purpose", "locale", "method"), "x")
+    old = json.dumps({**consent, **texts}).encode()
+    record = b'{"created_us":0,"groups":[],"state":"active","subject":"a"}'
+
+    found = codec.decode_consent(old)
+
+    assert (found.channel, found.jurisdiction) == ("", "")
+    assert codec.decode_record(record).last_interaction_at is None
+    assert codec.decode_record(record).ledger_secret == b""
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b"null", b"\xff", b'{"given_us":1e999}'])

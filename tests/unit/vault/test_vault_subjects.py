@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from voiceauth.testing.records import (
     made_up_segment,
     made_up_voiceprint,
 )
-from voiceauth.types import GroupName, SubjectId, SubjectState, TenantId
+from voiceauth.types import Consent, GroupName, SubjectId, SubjectState, TenantId
 from voiceauth.vault.store import SqliteVault
 
 BANK, SHOP = TenantId("bank"), TenantId("shop")
@@ -49,6 +50,7 @@ def test_an_unknown_subject_is_none_not_an_error(vault: SqliteVault) -> None:
         lambda one: one.set_state(BANK, BOB, SubjectState.ACTIVE),
         lambda one: one.set_groups(BANK, BOB, frozenset()),
         lambda one: one.put_consent(BANK, BOB, made_up_consent()),
+        lambda one: one.note_interaction(BANK, BOB, EPOCH),
         lambda one: one.add_voiceprint(BANK, made_up_voiceprint("v", BOB)),
         lambda one: one.keep_latest_voiceprints(BANK, BOB, MODEL, 1),
         lambda one: one.delete_voiceprints(BANK, BOB),
@@ -177,6 +179,53 @@ def test_deleting_voiceprints_takes_pending_segments_along(vault: SqliteVault) -
     assert found is not None
     assert (found.voiceprints, found.pending_seconds) == (0, 0.0)
     assert found.consent is not None
+
+
+@pytest.mark.parametrize("consent", [None, made_up_consent()])
+def test_what_is_left_after_a_deletion_can_be_read(
+    vault: SqliteVault, consent: Consent | None
+) -> None:
+    """The record and the consent stay readable, under a data key of their own."""
+    create(vault)
+    with vault.begin() as change:
+        if consent is not None:
+            change.put_consent(BANK, ALICE, consent)
+        change.add_voiceprint(BANK, made_up_voiceprint("v", "alice"))
+    with vault.begin() as change:
+        before = change.subject(BANK, ALICE)
+        change.delete_voiceprints(BANK, ALICE)
+        change.add_voiceprint(BANK, made_up_voiceprint("w", "alice"))
+
+    with vault.read() as view:
+        assert view.subject(BANK, ALICE) == before
+        assert [one.voiceprint for one in view.voiceprints(BANK, ALICE, MODEL)] == ["w"]
+
+
+def test_the_day_of_the_last_interaction_only_moves_forward(vault: SqliteVault) -> None:
+    """It is kept to the day, in UTC, and a clock that was set back does not shorten it."""
+    create(vault)
+    for hours, day in ((30, 1), (6, 1), (31, 1), (-100, 1), (50, 2)):
+        with vault.begin() as change:
+            change.note_interaction(BANK, ALICE, EPOCH + timedelta(hours=hours))
+            found = change.subject(BANK, ALICE)
+        assert found is not None
+        assert found.last_interaction_at == EPOCH.replace(hour=0) + timedelta(days=day)
+
+
+def test_every_subject_has_a_ledger_secret_that_dies_with_it(vault: SqliteVault) -> None:
+    """It is there from the beginning, another one for everybody, and never comes back."""
+    create(vault)
+    create(vault, subject=BOB)
+    with vault.begin() as change:
+        first, other = change.ledger_secret(BANK, ALICE), change.ledger_secret(BANK, BOB)
+        change.set_groups(BANK, ALICE, frozenset())
+        assert change.ledger_secret(BANK, ALICE) == first
+        change.erase_subject(BANK, ALICE)
+        assert change.ledger_secret(BANK, ALICE) == b""
+    create(vault)
+    with vault.read() as view:
+        assert len({first, other, view.ledger_secret(BANK, ALICE)}) == 3
+        assert len(first) == 32
 
 
 def test_pending_segments_are_replaced_and_removed(vault: SqliteVault) -> None:

@@ -200,7 +200,9 @@ def test_an_enrolment_result_survives_the_wire(outcome: EnrolmentOutcome) -> Non
 
 def test_a_subject_survives_the_wire() -> None:
     """A subject arrives as it was sent, its groups sorted on the wire."""
-    consent = Consent("cd" * 32, "authentication", "en-GB", "spoken", NOON, NOON, NOON)
+    consent = Consent(
+        "cd" * 32, "authentication", "en-GB", "spoken", NOON, NOON, NOON, "web", "US-IL"
+    )
     subject = Subject(
         tenant=TenantId("bank"),
         subject=SubjectId("alice"),
@@ -211,11 +213,12 @@ def test_a_subject_survives_the_wire() -> None:
         voiceprints=2,
         net_enrolled_seconds=40.0,
         pending_seconds=3.0,
+        last_interaction_at=NOON,
     )
 
     assert subject_from_wire(subject_to_wire(subject)) == subject
     assert list(subject_to_wire(subject).groups) == ["staff", "vip"]
-    bare = replace(subject, consent=None, groups=frozenset())
+    bare = replace(subject, consent=None, groups=frozenset(), last_interaction_at=None)
     assert subject_from_wire(subject_to_wire(bare)) == bare
 
 
