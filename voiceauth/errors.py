@@ -148,6 +148,20 @@ class SecondFactorMissingError(AccessError):
     default = "This needs a sign-in with a second factor."
 
 
+class SecondPersonMissingError(AccessError):
+    """One person alone may not do this: nobody else has approved it, or it was the same person."""
+
+    code = "second_person_missing"
+    default = "This needs the approval of a second person."
+
+
+class ApprovalInvalidError(AccessError):
+    """An approval that is not known, over, used, or for something or somebody else."""
+
+    code = "approval_invalid"
+    default = "This approval cannot be used: it is unknown, over, used, or for something else."
+
+
 class LimitError(EngineError):
     """A limit was reached; later, or with less, it may work."""
 

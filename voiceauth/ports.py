@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Protocol
 
 from voiceauth.types import (
+    Approval,
+    ApprovalId,
     Bandwidth,
     Consent,
     Embedding,
@@ -246,8 +248,41 @@ class ReplayStore(Protocol):
         ...
 
 
+class ApprovalStore(Protocol):
+    """What two persons have agreed on: part of every transaction."""
+
+    def get(self, tenant: TenantId, approval: ApprovalId) -> Approval | None:
+        """Read one approval of a tenant, or None. Raises IntegrityError if it was changed."""
+        ...
+
+    def all_of(self, tenant: TenantId) -> Sequence[Approval]:
+        """Read a tenant's approvals, oldest first. Raises IntegrityError if one was changed."""
+        ...
+
+    def put(self, approval: Approval) -> None:
+        """Store an approval, replacing its earlier state."""
+        ...
+
+    def delete(self, approval: ApprovalId) -> None:
+        """Forget an approval."""
+        ...
+
+    def latest_since(self, sequence: int) -> datetime | None:
+        """Return the latest time in any ledger entry from ``sequence`` on, None without one."""
+        ...
+
+    def used_since(self, approval: ApprovalId, sequence: int) -> bool:
+        """Say whether the ledger holds a use of an approval behind ``sequence``."""
+        ...
+
+
 class Transaction(ReplayStore, Protocol):
     """One atomic, durable change of the vault. Nothing in it is visible until it commits."""
+
+    @property
+    def approvals(self) -> ApprovalStore:
+        """What two persons have agreed on."""
+        ...
 
     def subject(self, tenant: TenantId, subject: SubjectId) -> Subject | None:
         """Read one subject, or None."""

@@ -91,8 +91,13 @@ def test_an_engine_does_not_start_on_another_history_than_was_copied(
     assert "broken at entry" in result.stderr
 
 
-def test_an_erasure_is_attested_and_its_backup_closed(tmp_path: Path) -> None:
-    """From the erasure to the destroyed key, every step is a command."""
+def test_an_erasure_is_attested_and_its_backup_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the erasure to the destroyed key, every step is a command.
+
+    The last one takes two persons, unless the settings say that one is enough.
+    """
     folder = ["--data-dir", str(tmp_path / "vault")]
     run("subjects", "create", "s", *folder)
     old = tmp_path / "old.db"
@@ -106,5 +111,8 @@ def test_an_erasure_is_attested_and_its_backup_closed(tmp_path: Path) -> None:
     inventory = json.loads(run("keys", "show", *folder, "--json"))["inventory"]
     key = next(one["key_id"] for one in inventory if one["scope"] == "default")
     run("keys", "rotate", "--tenant", "default", *folder)
+    run("keys", "destroy", key, "--yes", *folder, code=1)
+    assert run("ledger", "check-backup", str(old), "s", *folder, code=1) == "readable\n"
+    monkeypatch.setenv("VOICEAUTH_APPROVALS__DEMANDED_FOR", "[]")
     run("keys", "destroy", key, "--yes", *folder)
     assert run("ledger", "check-backup", str(old), "s", *folder) == "unreadable\n"

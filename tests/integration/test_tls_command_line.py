@@ -136,3 +136,101 @@ def test_without_a_server_the_settings_of_one_do_not_matter(certs: Path, tmp_pat
     result = RUNNER.invoke(app, [*settings, "subjects", "create", "s", "--data-dir", str(tmp_path)])
 
     assert result.exit_code == 0, result.output
+
+
+def spoken(certs: Path, holder: str, *arguments: str, code: int = 0) -> str:
+    """Run a command with the certificate of a holder; return what it printed."""
+    shown = ["--ca", str(certs / "ca.pem"), "--identity", str(certs / holder)]
+    result = RUNNER.invoke(app, [*shown, *arguments])
+    assert result.exit_code == code, result.output
+    return result.stdout if code == 0 else result.stderr
+
+
+def test_an_export_takes_two_officers(certs: Path, address: str, tmp_path: Path) -> None:
+    """Asked for, approved by another one, made once, and its signature checked."""
+    at, plan = ["--server", address], ["--export", "4712"]
+    spoken(certs, "enrolment", "subjects", "create", "4712", *at)
+    asked = json.loads(
+        spoken(certs, "privacy-officer", "approvals", "request", *plan, *at, "--json")
+    )
+    own = ["approvals", "approve", asked["approval"], *plan, *at]
+    making = ["subjects", "export", "4712", "--approval", asked["approval"], *at]
+
+    assert "second person" in spoken(certs, "privacy-officer", *own, code=1)
+    assert "second person" in spoken(certs, "privacy-officer", *making, code=1)
+    assert "approved" in spoken(certs, "privacy-officer-2", *own)
+    (tmp_path / "export.json").write_text(spoken(certs, "privacy-officer", *making))
+    assert "cannot be used" in spoken(certs, "privacy-officer", *making, code=1)
+    checked = RUNNER.invoke(app, ["ledger", "check-proof", str(tmp_path / "export.json")])
+    assert json.loads(checked.stdout)["subject"] == "4712"
+    listed = spoken(certs, "auditor", "approvals", "list", *at)
+    assert f"{asked['approval']}  subject-export (1 subject(s))  used" in listed
+
+
+def test_a_list_is_erased_by_two_officers(certs: Path, address: str, tmp_path: Path) -> None:
+    """The file that was approved is the file that is erased."""
+    at, file = ["--server", address], tmp_path / "list.txt"
+    for name in ("a-1", "a-2"):
+        spoken(certs, "enrolment", "subjects", "create", name, *at)
+    file.write_text("a-1\n\na-2\n")
+    plan = ["--erase-list", str(file)]
+    asked = json.loads(
+        spoken(certs, "privacy-officer", "approvals", "request", *plan, *at, "--json")
+    )
+    spoken(certs, "administrator", "approvals", "approve", asked["approval"], *plan, *at)
+    erasing = ["subjects", "erase-list", str(file), "--approval", asked["approval"], *at]
+
+    told = spoken(certs, "privacy-officer", *erasing, "--yes", "--json")
+
+    assert json.loads(told) == {"erased": 2, "voiceprints": 0, "unknown": 0}
+
+
+def test_a_key_is_destroyed_on_the_machine_by_what_two_agreed_on_through_the_server(
+    certs: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command on the server's own files takes an approval, for this key, once."""
+    monkeypatch.setenv("VOICEAUTH_STORAGE__DATA_DIR", str(certs.parent / "data"))
+    at = ["--server", address]
+    spoken(certs, "enrolment", "subjects", "create", "k-1", *at)
+    inventory = json.loads(RUNNER.invoke(app, ["keys", "show", "--json"]).stdout)["inventory"]
+    old = next(one["key_id"] for one in inventory if one["scope"] == "default")
+    RUNNER.invoke(app, ["keys", "rotate", "--tenant", "default"])
+    plan = ["--destroy-key", old]
+    asked = json.loads(spoken(certs, "operator", "approvals", "request", *plan, *at, "--json"))
+    destroying = ["keys", "destroy", old, "--yes", "--approval", asked["approval"]]
+
+    early = RUNNER.invoke(app, destroying)
+    spoken(certs, "privacy-officer", "approvals", "approve", asked["approval"], *plan, *at)
+    done = RUNNER.invoke(app, destroying)
+    again = spoken(certs, "operator", *destroying, *at, code=1)
+
+    assert early.exit_code == 1
+    assert "second person" in early.stderr
+    assert done.exit_code == 0, done.output
+    assert "cannot be used" in again
+
+
+def test_an_approval_can_be_refused_from_the_command_line(certs: Path, address: str) -> None:
+    """A no is a command, too, and the list says who said it."""
+    at = ["--server", address]
+    asked = json.loads(
+        spoken(certs, "privacy-officer", "approvals", "request", "--export", "x", *at, "--json")
+    )
+    spoken(certs, "administrator", "approvals", "refuse", asked["approval"], *at)
+
+    assert "refused, by certificate:administrator" in spoken(
+        certs, "privacy-officer", "approvals", "list", *at
+    )
+
+
+@pytest.mark.parametrize("plan", [[], ["--export", "a", "--destroy-key", "k"]])
+def test_a_request_names_one_operation(plan: list[str]) -> None:
+    """None, or two at once, is wrong usage."""
+    assert RUNNER.invoke(app, ["approvals", "request", *plan]).exit_code == 2
+
+
+def test_a_list_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """A missing file is one line, before anything is asked."""
+    command = ["approvals", "request", "--erase-list", str(tmp_path / "none")]
+
+    assert "cannot be read" in RUNNER.invoke(app, command).stderr

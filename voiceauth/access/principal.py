@@ -28,6 +28,7 @@ class Principal:
         tenants: whose data it may touch; None for every tenant.
         methods: the token's ``amr``: how the person signed in.
         assurance: the token's ``acr``: how strong that sign-in was.
+        person: a name that all credentials of the same human being share; empty if none is known.
     """
 
     means: Means
@@ -36,6 +37,7 @@ class Principal:
     tenants: frozenset[TenantId] | None
     methods: frozenset[str] = frozenset()
     assurance: str = ""
+    person: str = ""
 
     @property
     def identity(self) -> str:

@@ -43,6 +43,15 @@ class Permission(StrEnum):
     UNDO_OPT_OUT = "undo-opt-out"
     ERASE_SUBJECT = "erase-subject"
     READ_INFORMATION = "read-information"
+    EXPORT_SUBJECT = "export-subject"
+    ERASE_SUBJECTS = "erase-subjects"
+    DESTROY_KEY = "destroy-key"
+    APPROVE_EXPORT = "approve-export"
+    APPROVE_ERASURE = "approve-erasure"
+    APPROVE_DESTRUCTION = "approve-destruction"
+    ASK_APPROVAL = "ask-approval"
+    DECIDE_APPROVAL = "decide-approval"
+    LIST_APPROVALS = "list-approvals"
 
 
 class View(StrEnum):
@@ -98,11 +107,31 @@ GRANTS: Mapping[Role, Grant] = {
         _P.OPT_OUT,
         _P.UNDO_OPT_OUT,
         _P.ERASE_SUBJECT,
+        _P.EXPORT_SUBJECT,
+        _P.ERASE_SUBJECTS,
+        _P.APPROVE_EXPORT,
+        _P.APPROVE_ERASURE,
+        _P.APPROVE_DESTRUCTION,
+        _P.ASK_APPROVAL,
+        _P.DECIDE_APPROVAL,
+        _P.LIST_APPROVALS,
     ),
-    Role.AUDITOR: _grant(View.MASKED, _P.READ_SUBJECT),
+    Role.AUDITOR: _grant(View.MASKED, _P.READ_SUBJECT, _P.LIST_APPROVALS),
     # Runs the machines, and has no business with the people in them.
-    Role.OPERATOR: _grant(View.MASKED),
-    Role.ADMINISTRATOR: _grant(View.MASKED, _P.CREATE_SUBJECT, _P.GROUP_SUBJECTS),
+    Role.OPERATOR: _grant(View.MASKED, _P.DESTROY_KEY, _P.ASK_APPROVAL, _P.LIST_APPROVALS),
+    # The second person where there is no second officer; it asks for keys alone.
+    Role.ADMINISTRATOR: _grant(
+        View.MASKED,
+        _P.CREATE_SUBJECT,
+        _P.GROUP_SUBJECTS,
+        _P.DESTROY_KEY,
+        _P.APPROVE_EXPORT,
+        _P.APPROVE_ERASURE,
+        _P.APPROVE_DESTRUCTION,
+        _P.ASK_APPROVAL,
+        _P.DECIDE_APPROVAL,
+        _P.LIST_APPROVALS,
+    ),
 }
 
 _ORDER = (View.MASKED, View.OWN, View.FULL)

@@ -23,7 +23,8 @@ class Size(StrEnum):
     """What bounds an RPC's request messages."""
 
     AUDIO = "max_message_bytes"
-    """The setting of that name under ``[server]``, and the envelope besides."""
+    """For audio and for lists of people: the setting of that name under ``[server]``, and the
+    envelope besides."""
     ENVELOPE = "envelope"
     """Ids and names only."""
 
@@ -68,7 +69,12 @@ def _request(permission: Permission, foreign: Foreign, *events: str) -> Row:
     return Row(permission, Deadline.REQUEST, Size.ENVELOPE, foreign, events)
 
 
+def _list(permission: Permission, *events: str) -> Row:
+    return Row(permission, Deadline.REQUEST, Size.AUDIO, Foreign.DENIED, events)
+
+
 _P = Permission
+_APPROVALS = "/voiceauth.v1.ApprovalService/"
 _VERIFICATION = "/voiceauth.v1.VerificationService/"
 _SUBJECTS = "/voiceauth.v1.SubjectService/"
 
@@ -94,6 +100,14 @@ ROWS: Mapping[str, Row] = {
         _P.UNDO_OPT_OUT, Foreign.NOT_FOUND, "subject.opt_out_undone"
     ),
     _SUBJECTS + "EraseSubject": _request(_P.ERASE_SUBJECT, Foreign.NOT_FOUND, "subject.erased"),
+    # What a principal of another tenant asks for is refused before it is said who is known there.
+    _APPROVALS + "RequestApproval": _list(_P.ASK_APPROVAL, "approval.requested"),
+    _APPROVALS + "ListApprovals": _request(_P.LIST_APPROVALS, Foreign.DENIED, "approval.listed"),
+    _APPROVALS + "Approve": _list(_P.DECIDE_APPROVAL, "approval.approved"),
+    _APPROVALS + "Refuse": _request(_P.DECIDE_APPROVAL, Foreign.DENIED, "approval.refused"),
+    _APPROVALS + "ExportSubject": _request(_P.EXPORT_SUBJECT, Foreign.DENIED, "subject.exported"),
+    _APPROVALS + "EraseSubjects": _list(_P.ERASE_SUBJECTS, "subject.erased"),
+    _APPROVALS + "DestroyKey": _request(_P.DESTROY_KEY, Foreign.DENIED, "keys.destroyed"),
     "/voiceauth.v1.InformationService/GetInformation": _request(
         _P.READ_INFORMATION, Foreign.DENIED
     ),

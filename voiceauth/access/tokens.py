@@ -48,6 +48,7 @@ class TokenRules:
         leeway_seconds: how far the issuer's clock may be off.
         longest_seconds: from ``iat`` to ``exp``.
         bound_only: take only tokens that are bound to a client certificate.
+        person_claim: claim that is the same in all accounts of a human being; empty for none.
     """
 
     issuer: str
@@ -58,6 +59,7 @@ class TokenRules:
     bound_only: bool = False
     tenant_claim: str = "tenant"
     roles_claim: str = "roles"
+    person_claim: str = ""
 
 
 class TokenChecker:
@@ -168,7 +170,17 @@ class TokenChecker:
             tenants=frozenset(TenantId(tenant) for tenant in tenants),
             methods=_texts(claims.get("amr")),
             assurance=assurance if isinstance(assurance, str) else "",
+            person=self._person(claims),
         )
+
+    def _person(self, claims: Mapping[str, Any]) -> str:
+        """Return who the human being is; a token that should say so and does not is refused."""
+        if not self._rules.person_claim:
+            return ""
+        person = claims.get(self._rules.person_claim)
+        if not isinstance(person, str) or not 0 < len(person) <= _LONGEST_NAME:
+            raise UnauthenticatedError(detail="token_claims")
+        return person
 
 
 def _number(value: object) -> float:

@@ -14,6 +14,7 @@ from voiceauth import __version__
 from voiceauth.cli import (
     adapting,
     analysis,
+    approving,
     calls,
     certs,
     custody,
@@ -115,10 +116,20 @@ app.add_typer(
     name="consent",
     epilog="Example: voiceauth consent record 4711 --text-file consent-en.txt",
 )
+app.add_typer(
+    approving.approvals, name="approvals", epilog="Example: voiceauth approvals list --tenant bank"
+)
 app.add_typer(certs.certs, name="certs", epilog="Example: voiceauth certs dev certs")
 app.add_typer(custody.keys, name="keys", epilog="Example: voiceauth keys init")
 app.add_typer(evidence.ledger, name="ledger", epilog="Example: voiceauth ledger verify")
 app.add_typer(custody.models, name="models", epilog="Example: voiceauth models list")
+
+people.subjects.command(epilog="Example: voiceauth subjects export 4711 --approval 0123abcd")(
+    approving.export
+)
+people.subjects.command(
+    epilog="Example: voiceauth subjects erase-list former-clients.txt --approval 0123abcd --yes"
+)(approving.erase_list)
 
 custody.models.command(
     epilog="Example: voiceauth models cohort callers.csv --to my-models --where split=own"

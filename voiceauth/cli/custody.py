@@ -11,11 +11,11 @@ from rich.progress import Progress
 
 from voiceauth.cli import options
 from voiceauth.cli.options import local_settings, settings_of
+from voiceauth.cli.reach import ask
 from voiceauth.cli.render import output, print_json, progress_output
 from voiceauth.config import Settings
-from voiceauth.types import KeyId
 from voiceauth.usecases.check_models import list_models, verify_models
-from voiceauth.usecases.identifiers import tenant_id
+from voiceauth.usecases.identifiers import approval_id, key_id, tenant_id
 from voiceauth.usecases.keep_keys import destroy_key, init_keys, list_keys, rotate_keys
 
 keys = typer.Typer(help="Make, rotate and list the key-encryption keys.", no_args_is_help=True)
@@ -95,9 +95,20 @@ def destroy(
     *,
     key: Annotated[str, typer.Argument(metavar="KEY", help="A replaced key's id.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed in scripts.")] = False,
+    approval: options.ApprovalName = "",
+    tenant: Annotated[
+        str,
+        typer.Option(
+            "--tenant", help="With --server: whose key; empty for the installation's own."
+        ),
+    ] = "default",
+    server: options.Server = None,
     data_dir: options.DataDir = None,
 ) -> None:
     """Destroy a replaced key: backups from its time become unreadable, erased people included.
+
+    Works on the files of this machine, or through --server. Both need an approval that two persons
+    gave through a server (`voiceauth approvals`), unless the settings do not demand one.
 
     Refused for a current key, and while the vault needs it. This cannot be undone; copies of the
     key file keep the key until they are destroyed, too.
@@ -105,7 +116,16 @@ def destroy(
     settings = local_settings(context, data_dir)
     if not yes:
         typer.confirm("Destroy this key, and with it every backup from its time?", abort=True)
-    destroy_key(settings, KeyId(key))
+    if server is not None:
+        ask(
+            context,
+            server,
+            data_dir,
+            lambda client: client.approvals.destroy_key(tenant, key, approval),
+        )
+        output().print(f"{key}: destroyed.", soft_wrap=True)
+        return
+    destroy_key(settings, key_id(key), approval_id(approval))
     output().print(f"{key}: destroyed. {_reminder(settings)}", soft_wrap=True)
 
 

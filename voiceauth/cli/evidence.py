@@ -27,6 +27,7 @@ from voiceauth.usecases.check_ledger import (
 )
 from voiceauth.usecases.erasure_receipt import ERASURE, BackupState, check_receipt
 from voiceauth.usecases.explain_verdict import Explanation
+from voiceauth.usecases.export_subject import EXPORT, check_export
 from voiceauth.usecases.identifiers import call_id, subject_id, tenant_id
 from voiceauth.usecases.prove_ledger import check_proof, prove_growth, prove_inclusion
 
@@ -142,7 +143,9 @@ def prove_growth_command(
 @ledger.command("check-proof", epilog="Example: voiceauth ledger check-proof proof.json")
 def check_proof_command(
     *,
-    proof: Annotated[Path, typer.Argument(metavar="PROOF", help="A proof or a receipt.")],
+    proof: Annotated[
+        Path, typer.Argument(metavar="PROOF", help="A proof, a receipt or an export.")
+    ],
     public: Annotated[
         str, typer.Option("--public-key", help="Trusted key, as `ledger public-key` printed it.")
     ] = "",
@@ -159,6 +162,9 @@ def check_proof_command(
         raise InputError(f"{proof} is not JSON.") from None
     if document.get("kind") == ERASURE:
         print_json(check_receipt(document, public or None))
+        return
+    if document.get("kind") == EXPORT:
+        print_json(check_export(document, public or None))
         return
     found = check_proof(document, public or None)
     if as_json:

@@ -36,6 +36,9 @@ DataDir = Annotated[
     ),
 ]
 Tenant = Annotated[str, typer.Option("--tenant", help="Tenant that the subject belongs to.")]
+ApprovalName = Annotated[
+    str, typer.Option("--approval", metavar="ID", help="Approval of a second person.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
 CallName = Annotated[
     str, typer.Option("--call", help="Your id of this call. Default: a random one.")

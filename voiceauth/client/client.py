@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from voiceauth.client.approvals import Approvals
 from voiceauth.client.channel import channel_options
 from voiceauth.client.errors import engine_errors
 from voiceauth.client.streams import EnrolStream, IdentifyStream, VerifyStream, WatchStream
@@ -23,6 +24,7 @@ from voiceauth.errors import DependencyError, EngineError, InputError
 from voiceauth.types import Challenge, ChallengeKind, Consent, Subject
 from voiceauth.units import Seconds
 from voiceauth.v1 import (
+    approvals_pb2_grpc,
     enrolment_pb2,
     enrolment_pb2_grpc,
     information_pb2,
@@ -232,6 +234,11 @@ class Client:
         request = subjects_pb2.EraseSubjectRequest(tenant_id=tenant, subject_id=subject)
         reply = await self._ask(self._subjects().EraseSubject, request)
         return reply.record_id, reply.voiceprints
+
+    @property
+    def approvals(self) -> Approvals:
+        """What takes two persons."""
+        return Approvals(self._ask, lambda: self._stub(approvals_pb2_grpc.ApprovalServiceStub))
 
     def _channel(self) -> grpc.aio.Channel:
         """Return the connection, opened on first use so that it belongs to the running loop."""

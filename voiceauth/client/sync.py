@@ -13,6 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import grpc
 
+from voiceauth.client.approvals import SyncApprovals
 from voiceauth.client.client import Client
 from voiceauth.client.errors import ClientError
 from voiceauth.client.streams import AnsweringStream, CallStream
@@ -297,6 +298,11 @@ class SyncClient:
     def erase_subject(self, tenant: str, subject: str) -> tuple[int, int]:
         """Erase a subject; return the record's number and how many voiceprints were destroyed."""
         return self._thread.wait_for(self._client.erase_subject(tenant, subject))
+
+    @property
+    def approvals(self) -> SyncApprovals:
+        """What takes two persons."""
+        return SyncApprovals(self._client.approvals, self._thread.wait_for)
 
 
 async def _step(stream: AsyncIterator[_T]) -> list[_T]:

@@ -15,7 +15,12 @@ Example:
     50051
 """
 
-from voiceauth.config.access import AccessSettings, PrincipalSettings, TokenSettings
+from voiceauth.config.access import (
+    AccessSettings,
+    ApprovalSettings,
+    PrincipalSettings,
+    TokenSettings,
+)
 from voiceauth.config.calls import (
     ChallengeSettings,
     EnrolmentSettings,
@@ -36,6 +41,7 @@ from voiceauth.config.settings import Settings
 
 __all__ = [
     "AccessSettings",
+    "ApprovalSettings",
     "ChallengeSettings",
     "ClientSettings",
     "EnrolmentSettings",

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from voiceauth.access.roles import Role
 from voiceauth.config.section import PositiveSeconds, Section
+from voiceauth.types import Operation
 
 
 class PrincipalSettings(Section):
@@ -20,6 +21,12 @@ class PrincipalSettings(Section):
     roles: tuple[Role, ...] = Field(min_length=1, description="What it may do.")
     tenants: tuple[str, ...] = Field(
         min_length=1, description='Whose data it may touch; `["*"]` for every tenant.'
+    )
+    person: str = Field(
+        "",
+        max_length=256,
+        description="The human being who holds it, by the name in `tokens.person_claim` or in "
+        "`sub`: no two credentials of one person approve each other.",
     )
 
 
@@ -41,6 +48,19 @@ class AccessSettings(Section):
     )
     principals: dict[str, PrincipalSettings] = Field(
         default_factory=dict, description="Programs by name; see `[access.principals.NAME]`."
+    )
+
+
+class ApprovalSettings(Section):
+    """What takes two persons. `docs/second-person.md` explains it."""
+
+    demanded_for: tuple[Operation, ...] = Field(
+        tuple(Operation),
+        description="Operations that a second person has to approve. What is left out, one person "
+        "may do alone, and the ledger says so.",
+    )
+    valid_hours: float = Field(
+        24.0, gt=0, le=720, description="Life of an approval, from the request on."
     )
 
 
@@ -73,6 +93,11 @@ class TokenSettings(Section):
         "tenant", min_length=1, description="Claim with the tenant or the list of tenants."
     )
     roles_claim: str = Field("roles", min_length=1, description="Claim with the list of roles.")
+    person_claim: str = Field(
+        "",
+        description="Claim that is the same in all accounts of one human being; then every token "
+        "needs it. Empty: `sub` is all that is known.",
+    )
     refresh_seconds: PositiveSeconds = Field(
         300.0, description="Age at which the issuer's keys are fetched again."
     )

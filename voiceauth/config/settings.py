@@ -4,7 +4,7 @@
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from voiceauth.config.access import AccessSettings, TokenSettings
+from voiceauth.config.access import AccessSettings, ApprovalSettings, TokenSettings
 from voiceauth.config.calls import (
     ChallengeSettings,
     EnrolmentSettings,
@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     tls: TlsSettings = Field(default_factory=TlsSettings)
     access: AccessSettings = Field(default_factory=AccessSettings)
     tokens: TokenSettings = Field(default_factory=TokenSettings)
+    approvals: ApprovalSettings = Field(default_factory=ApprovalSettings)
     client: ClientSettings = Field(default_factory=ClientSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     keyring: KeySettings = Field(default_factory=KeySettings)

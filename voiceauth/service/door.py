@@ -72,6 +72,7 @@ def _principals(settings: Settings) -> Mapping[PeerName, Principal]:
             name=name,
             roles=frozenset(given.roles),
             tenants=None if given.tenants == _EVERY_TENANT else tenants,
+            person=given.person,
         )
     return found
 

@@ -44,6 +44,8 @@ STATUS: dict[type[EngineError], grpc.StatusCode] = {
     errors.AccessError: _Status.PERMISSION_DENIED,
     errors.UnauthenticatedError: _Status.UNAUTHENTICATED,
     errors.SecondFactorMissingError: _Status.PERMISSION_DENIED,
+    errors.SecondPersonMissingError: _Status.PERMISSION_DENIED,
+    errors.ApprovalInvalidError: _Status.PERMISSION_DENIED,
     errors.LimitError: _Status.RESOURCE_EXHAUSTED,
     errors.BusyError: _Status.RESOURCE_EXHAUSTED,
     errors.StreamTooLongError: _Status.RESOURCE_EXHAUSTED,

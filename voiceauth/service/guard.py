@@ -15,6 +15,7 @@ from voiceauth.access.rpcs import Foreign, Row
 from voiceauth.access.rules import require_tenant
 from voiceauth.errors import AccessError, NotFoundError
 from voiceauth.service.masks import masked
+from voiceauth.service.speaker import speaking
 from voiceauth.types import SubjectId
 from voiceauth.usecases.identifiers import subject_id, tenant_id
 
@@ -62,6 +63,25 @@ class Guard:
                 raise
             request.subject_id = self.nobody(tenant, person)
         return person
+
+    async def served(
+        self, handler: Callable[[Any, Any], Awaitable[Any]], request: Any, context: Any
+    ) -> Any:
+        """Have a unary request answered, its tenant checked before and its reply masked after.
+
+        A refusal of the use case is recorded like those of the door.
+
+        Raises:
+            EngineError: as ``admit``, or as the handler.
+        """
+        person = await self.admit(request)
+        try:
+            with speaking(self.principal):
+                reply = await handler(request, context)
+        except AccessError as error:
+            await self.report(error, getattr(request, "tenant_id", ""), person, True)
+            raise
+        return self.show(reply, person)
 
     def show(self, reply: Any, person: str) -> Any:
         """Mask a reply for the role that asked."""

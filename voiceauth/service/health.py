@@ -11,6 +11,7 @@ from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from voiceauth.v1 import (
+    approvals_pb2,
     enrolment_pb2,
     information_pb2,
     subjects_pb2,
@@ -19,7 +20,13 @@ from voiceauth.v1 import (
 
 SERVICES: tuple[str, ...] = tuple(
     service.full_name
-    for module in (verification_pb2, enrolment_pb2, subjects_pb2, information_pb2)
+    for module in (
+        verification_pb2,
+        enrolment_pb2,
+        subjects_pb2,
+        approvals_pb2,
+        information_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 """Full names of the contract's services."""

@@ -123,8 +123,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
         most = longest_seconds(row, self._runtime.limits)
         try:
             async with asyncio.timeout(most if given is None else min(given, most)):  # (6)
-                person = await guard.admit(request)  # (8)
-                return guard.show(await handler(request, context), person)
+                return await guard.served(handler, request, context)  # (8)
         except TimeoutError as error:
             raise TooLateError from error
 

@@ -36,6 +36,7 @@ def token_checker(settings: TokenSettings, clock: Clock) -> TokenChecker | None:
         bound_only=settings.bound_only,
         tenant_claim=settings.tenant_claim,
         roles_claim=settings.roles_claim,
+        person_claim=settings.person_claim,
     )
     keys = KeySet(
         _source(settings),

@@ -19,9 +19,11 @@ FREE_TEXTS = frozenset({"groups", "purpose", "method", "channel"})
 """An operator's own words, in which somebody may have put a number."""
 HARMLESS = frozenset(
     {
+        "approval_id",
         "calibration_version",
         "call_id",
         "challenge_id",
+        "decided_by",
         "default_policy",
         "jurisdiction",
         "licence",
@@ -30,6 +32,7 @@ HARMLESS = frozenset(
         "name",
         "next_page_token",
         "policy",
+        "requested_by",
         "required_liveness",
         "role",
         "sha256",

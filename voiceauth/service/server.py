@@ -24,6 +24,7 @@ import structlog
 from voiceauth.config import Settings
 from voiceauth.errors import SettingsError
 from voiceauth.service.address import listening_address, local_host, server_options
+from voiceauth.service.approvals import ApprovalServicer
 from voiceauth.service.enrolment import EnrolmentServicer
 from voiceauth.service.health import SERVICES, Health
 from voiceauth.service.information import InformationServicer
@@ -37,6 +38,7 @@ from voiceauth.service.verification import VerificationServicer
 from voiceauth.usecases.acting import log_pseudonym
 from voiceauth.usecases.engine import Engine
 from voiceauth.v1 import (
+    approvals_pb2_grpc,
     enrolment_pb2_grpc,
     information_pb2_grpc,
     subjects_pb2_grpc,
@@ -148,6 +150,7 @@ def _server(runtime: Runtime) -> tuple[Any, Health]:
         (verification_pb2_grpc.add_VerificationServiceServicer_to_server, VerificationServicer),
         (enrolment_pb2_grpc.add_EnrolmentServiceServicer_to_server, EnrolmentServicer),
         (subjects_pb2_grpc.add_SubjectServiceServicer_to_server, SubjectServicer),
+        (approvals_pb2_grpc.add_ApprovalServiceServicer_to_server, ApprovalServicer),
         (information_pb2_grpc.add_InformationServiceServicer_to_server, InformationServicer),
     )
     for add, servicer in services:

@@ -2,6 +2,15 @@
 """Value types that travel between rooms: frozen, without behaviour beyond their own invariants."""
 
 from voiceauth.types.alerts import Acknowledgement, Alert, Assessment, Severity
+from voiceauth.types.approvals import (
+    Approval,
+    ApprovalId,
+    ApprovalNotice,
+    ApprovalState,
+    Operation,
+    Party,
+    Plan,
+)
 from voiceauth.types.challenge import (
     Challenge,
     ChallengeCause,
@@ -55,6 +64,10 @@ __all__ = [
     "Acknowledgement",
     "Alert",
     "AlertId",
+    "Approval",
+    "ApprovalId",
+    "ApprovalNotice",
+    "ApprovalState",
     "Assessment",
     "AudioFormat",
     "Bandwidth",
@@ -88,6 +101,9 @@ __all__ = [
     "LivenessState",
     "ModelCard",
     "ModelHash",
+    "Operation",
+    "Party",
+    "Plan",
     "Progress",
     "Quality",
     "Ranking",

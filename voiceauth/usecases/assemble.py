@@ -35,6 +35,7 @@ from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
 from voiceauth.usecases.keep_keys import KeyDesk
 from voiceauth.usecases.key_services import VAULT_FILE, open_keys
 from voiceauth.usecases.replay_guard import ReplayGuard, ReplayRules, forget_expired
+from voiceauth.usecases.second_person import approval_rules
 from voiceauth.vault.open import open_vault
 from voiceauth.vault.store import SqliteVault
 
@@ -93,6 +94,7 @@ def assemble(
     try:
         gallery = FaissGallery(bundle.speaker.dimension)
         checkpoints = CheckpointDesk(vault, signing_key(keys), clock, settings.ledger.export_dir)
+        keeper = key_desk(settings, vault, keys, clock)
         held = fill_gallery(vault, gallery, bundle.speaker.model)  # (4)
         guard = replay_guard(settings, keys.derive, clock)
         engine = Engine(
@@ -114,9 +116,11 @@ def assemble(
             max_audio_seconds=settings.server.max_stream_seconds,
             challenges=challenge_desk(settings, random, recogniser),
             replay=guard,
+            approvals=approval_rules(settings),
+            keys=keeper,
             chores=(
                 Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),
-                Chore("keys", _HOUR_SECONDS, key_desk(settings, vault, keys, clock).run),
+                Chore("keys", _HOUR_SECONDS, keeper.run),
                 *_forgetting(guard, vault),
             ),
         )

@@ -16,7 +16,7 @@ from voiceauth.errors import InputError, StorageError
 
 SETTINGS_FILE = "voiceauth.toml"
 SECOND_OFFICER = f"{Role.PRIVACY_OFFICER}-2"
-"""What one privacy officer asks for, another one has to carry out."""
+"""What one privacy officer asks for, another one has to approve."""
 
 
 def make_dev_certificates(

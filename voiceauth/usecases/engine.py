@@ -2,7 +2,7 @@
 """The parts that every use case works with, put together once at start."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voiceauth.decision.policy import Policy
 from voiceauth.errors import IntegrityError, UnknownPolicyError
@@ -25,7 +25,9 @@ from voiceauth.ports import (
 from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.types import Embedding, ModelCard, SubjectId, TenantId
 from voiceauth.units import Rate, Seconds
+from voiceauth.usecases.keep_keys import KeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard
+from voiceauth.usecases.second_person import ApprovalDesk, ApprovalRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Engine:
         chores: what a server repeats while it runs.
         continuity: None where it was not fitted to the model, or is not wanted.
         replay: memory of accepted calls; None where it is switched off.
+        approvals: what a second person has to approve.
+        keys: None where the keys cannot be looked after from here.
     """
 
     vault: Vault
@@ -113,6 +117,8 @@ class Engine:
     chores: tuple[Chore, ...] = ()
     continuity: ContinuityCalibration | None = None
     replay: ReplayGuard | None = None
+    approvals: ApprovalRules = field(default_factory=ApprovalRules)
+    keys: KeyDesk | None = None
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.
@@ -151,3 +157,8 @@ class Engine:
         except IntegrityError:
             secret = b""
         return pseudonym(self.secret("ledger-pseudonym"), tenant, subject, secret)
+
+    @property
+    def approval_desk(self) -> ApprovalDesk:
+        """What is needed to ask a second person."""
+        return ApprovalDesk(self.vault, self.clock, self.random, self.secret, self.approvals)

@@ -5,7 +5,15 @@ import re
 from collections.abc import Iterable
 
 from voiceauth.errors import InputError
-from voiceauth.types import CallId, ChallengeId, GroupName, SubjectId, TenantId
+from voiceauth.types import (
+    ApprovalId,
+    CallId,
+    ChallengeId,
+    GroupName,
+    KeyId,
+    SubjectId,
+    TenantId,
+)
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._:@+\-]{1,128}\Z")
 MAX_GROUPS = 32
@@ -50,6 +58,16 @@ def calling_number(text: str) -> str:
 def group_name(text: str) -> GroupName:
     """Check a group name. Raises InputError like ``tenant_id``."""
     return GroupName(_checked(text, "group"))
+
+
+def approval_id(text: str) -> ApprovalId:
+    """Check an approval's id; empty where none is named. Raises InputError like ``tenant_id``."""
+    return ApprovalId(_checked(text, "approval_id") if text else "")
+
+
+def key_id(text: str) -> KeyId:
+    """Check a key's id. Raises InputError like ``tenant_id``."""
+    return KeyId(_checked(text, "key_id"))
 
 
 def group_names(names: Iterable[str]) -> frozenset[GroupName]:

@@ -6,7 +6,7 @@ it unreadable is the destruction of the key-encryption key of its time. So keys 
 enough, and a replaced key is destroyed once no backup that shall still be readable needs it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,9 +15,15 @@ from voiceauth.adapters import SystemClock, SystemRandom
 from voiceauth.config import Settings
 from voiceauth.errors import InputError, NotFoundError, PolicyError
 from voiceauth.keys.keyring import FileKeyring
-from voiceauth.ports import Clock, ManagedKeys
-from voiceauth.types import KeyId, KeyInfo, TenantId
+from voiceauth.ports import Clock, ManagedKeys, Transaction
+from voiceauth.types import ApprovalId, KeyId, KeyInfo, Party, Plan, TenantId
 from voiceauth.usecases.key_services import VAULT_FILE, existing_keys, open_keys
+from voiceauth.usecases.second_person import (
+    ApprovalDesk,
+    approval_rules,
+    destruction_plan,
+    use,
+)
 from voiceauth.vault.open import open_vault
 from voiceauth.vault.store import SqliteVault
 
@@ -139,30 +145,96 @@ def rotate(desk: KeyDesk, *, scopes: tuple[str, ...], progress: Progress | None 
     return Rotation(new[-1], new, rewrapped)
 
 
-def destroy_key(settings: Settings, key_id: KeyId) -> None:
-    """Destroy a replaced key for good. Errors as ``destroy``."""
+def destroy_key(settings: Settings, key_id: KeyId, approval: ApprovalId) -> None:
+    """Destroy a replaced key for good, on the machine that has it.
+
+    Whoever can run this has the files, and is not known by name; so the approval has to come from
+    two persons who are, through a server.
+
+    Errors as ``destroy_approved``.
+    """
     with _opened(settings) as desk:
-        destroy(desk, key_id)
+        random, rules = SystemRandom(), approval_rules(settings)
+        approvals = ApprovalDesk(desk.vault, desk.clock, random, desk.keys.derive, rules)
+        plan = destruction_plan(TenantId(scope_of(desk, key_id)), key_id)
+        destroy_approved(desk, approvals, plan, approval, None)
 
 
-def destroy(desk: KeyDesk, key_id: KeyId) -> None:
+def destroy_approved(
+    desk: KeyDesk,
+    approvals: ApprovalDesk,
+    plan: Plan,
+    approval: ApprovalId,
+    by: Party | None,
+) -> None:
+    """Destroy a replaced key that a second person has given up, too.
+
+    Args:
+        desk: of the keys.
+        approvals: of the same vault.
+        plan: from ``destruction_plan``; the key has to be its tenant's.
+        approval: of the second person.
+        by: who acts; None on the server's own machine.
+
+    Raises:
+        NotFoundError: the tenant has no such key.
+        SecondPersonMissingError: nobody has approved it.
+        ApprovalInvalidError: the approval cannot be used for this.
+        PolicyError: the key is current, or the vault still needs it; the approval is not used.
+    """
+    key_id = plan.key or KeyId("")
+
+    def approved(transaction: Transaction) -> Mapping[str, object]:
+        told = use(approvals, transaction, plan, approval, by)
+        if scope_of(desk, key_id) != plan.tenant:
+            raise NotFoundError("There is no such key.")
+        return told
+
+    destroy(desk, key_id, approved)
+
+
+def scope_of(desk: KeyDesk, key_id: KeyId) -> str:
+    """Return the tenant whose key it is, empty for the installation's own. Raises NotFoundError."""
+    for one in desk.keys.inventory():
+        if one.key_id == key_id:
+            return one.scope
+    raise NotFoundError("There is no such key.")
+
+
+def _by_setting(_: Transaction) -> Mapping[str, object]:
+    """Return what the ledger says of a key that ``keyring.backup_days`` gives up."""
+    return {"approval": "by_setting"}
+
+
+def destroy(
+    desk: KeyDesk,
+    key_id: KeyId,
+    approved: Callable[[Transaction], Mapping[str, object]] = _by_setting,
+) -> None:
     """Destroy a replaced key: backups whose data keys it wraps become unreadable, and that is why.
 
     The vault is locked meanwhile, so that no data key can be wrapped under it unseen. The entry is
     written first: if the destruction fails, the entry is rolled back.
+
+    Args:
+        desk: of the keys.
+        key_id: the key.
+        approved: uses the approval up in the same transaction and returns what is told of it; by
+            default it is the settings that have the key destroyed.
 
     Raises:
         PolicyError: it is current, or the vault still needs it.
         KeyServiceError: there is no such key, or the key service is down.
     """
     with desk.vault.begin() as transaction:
+        told = approved(transaction)
         if transaction.wrapped_under(key_id):
             raise PolicyError("Data keys are still wrapped under this key; rotate first.")
         transaction.append(
             at=desk.clock.now(),
             tenant=TenantId(""),
             event="keys.destroyed",
-            body={"key": key_id},
+            body={"key": key_id, **told},
         )
         desk.keys.retire(key_id)
 

@@ -66,7 +66,15 @@ CREATE TABLE checkpoint (
 ) STRICT
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _RECORDINGS, _CHECKPOINT)
+_APPROVALS = """
+CREATE TABLE approvals (
+    approval TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _RECORDINGS, _CHECKPOINT, _APPROVALS)
 """Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
 
 

@@ -84,6 +84,14 @@ class Sealer:
         """Open one record. Raises TagMismatchError if it was changed, or does not belong here."""
         return open_sealed(key.data_key, sealed, _place(key, kind, record, model))
 
+    def seal_own(self, payload: bytes, kind: str, record: str) -> bytes:
+        """Seal a record of the installation, which is about no subject; it survives rotation."""
+        return seal(self._keys.derive(f"vault-{kind}"), payload, _own(kind, record), self._random)
+
+    def open_own(self, sealed: bytes, kind: str, record: str) -> bytes:
+        """Open a record of the installation. Raises TagMismatchError as ``open``."""
+        return open_sealed(self._keys.derive(f"vault-{kind}"), sealed, _own(kind, record))
+
 
 def new_canary(keys: KeyService, random: Random) -> bytes:
     """Make the blob by which a vault recognises its keys."""
@@ -112,6 +120,10 @@ def require_text(text: str) -> None:
 
 def _key_context(tenant: TenantId, row_key: bytes) -> bytes:
     return bind("data-key", tenant=tenant, row_key=row_key, layout=LAYOUT)
+
+
+def _own(kind: str, record: str) -> bytes:
+    return bind("own-row", kind=kind, record=record, layout=LAYOUT)
 
 
 def _place(key: SubjectKey, kind: str, record: str, model: str) -> bytes:

@@ -33,6 +33,7 @@ from voiceauth.types import (
     VoiceprintId,
 )
 from voiceauth.vault import codec, ledger_rows
+from voiceauth.vault.approval_store import ApprovalRows
 from voiceauth.vault.codec import SubjectRecord
 from voiceauth.vault.faults import translated
 from voiceauth.vault.recording_codec import decode_recordings, encode_recordings
@@ -323,6 +324,11 @@ class SqliteTransaction:
         entry = ledger_rows.append(self._live(), at=at, tenant=tenant, event=event, body=body)
         self.last_entry = entry
         return entry
+
+    @property
+    def approvals(self) -> ApprovalRows:
+        """What two persons have agreed on."""
+        return ApprovalRows(self._live(), self._sealer, writable=self._writable)
 
     def rewrap(self, after: bytes, limit: int) -> tuple[bytes | None, int, int]:
         """Wrap a batch of data keys under the current wrapping key.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import math
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -10,6 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from voiceauth.errors import InputError, UnsupportedFormatError
 from voiceauth.types import (
+    ApprovalId,
+    ApprovalNotice,
+    ApprovalState,
     AudioFormat,
     Bandwidth,
     CallId,
@@ -27,6 +30,7 @@ from voiceauth.types import (
     LivenessSlot,
     LivenessState,
     ModelHash,
+    Operation,
     Progress,
     Quality,
     Ranking,
@@ -49,6 +53,7 @@ from voiceauth.v1 import (
     verification_pb2,
 )
 from voiceauth.wire import enums
+from voiceauth.wire.approvals import notice_from_wire, notice_to_wire
 from voiceauth.wire.audio import format_from_wire, format_to_wire
 from voiceauth.wire.continuity import continuity_from_wire, continuity_to_wire
 from voiceauth.wire.enrolment import (
@@ -313,3 +318,35 @@ def test_a_time_without_a_zone_is_refused() -> None:
     """A naive time names no instant and is not sent."""
     with pytest.raises(InputError):
         time_to_wire(datetime(2026, 1, 1))  # noqa: DTZ001 - the point of the test
+
+
+APPROVAL = ApprovalNotice(
+    ApprovalId("0123"),
+    TenantId("bank"),
+    Operation.BULK_ERASURE,
+    ApprovalState.APPROVED,
+    3,
+    "token:anna",
+    NOON,
+    NOON + timedelta(days=1),
+    "token:ben",
+    NOON + timedelta(hours=1),
+)
+
+
+@pytest.mark.parametrize(
+    "notice", [APPROVAL, replace(APPROVAL, decided_by="", decided_at=None)], ids=["decided", "open"]
+)
+def test_an_approval_survives_the_way(notice: ApprovalNotice) -> None:
+    """What is told of an approval is the same at the other end."""
+    assert notice_from_wire(notice_to_wire(notice)) == notice
+
+
+def test_an_approval_of_an_unknown_kind_leads_nowhere() -> None:
+    """A newer state is taken as expired, and a newer operation is refused."""
+    message = notice_to_wire(APPROVAL)
+    message.state = 99  # type: ignore[assignment]
+    assert notice_from_wire(message).state is ApprovalState.EXPIRED
+    message.operation = 99  # type: ignore[assignment]
+    with pytest.raises(InputError):
+        notice_from_wire(message)
