@@ -17,7 +17,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "voiceauth"
 
 FRAME = frozenset({"errors", "units", "types", "ports"})
 PURE = frozenset({"signal", "models", "scoring", "liveness", "decision", "keys", "consent"})
-INNER = PURE | {"vault", "gallery", "ledger", "recognition", "alerts"}
+INNER = PURE | {"vault", "gallery", "ledger", "recognition", "alerts", "backup"}
 
 # Who may import whom, beside itself and the frame. `""` is the package itself (its version).
 ALLOWED: dict[str, frozenset[str]] = {
@@ -40,6 +40,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "consent": frozenset(),
     "alerts": frozenset(),
     "ledger": frozenset({"keys"}),
+    "backup": frozenset({"keys"}),
     "gallery": frozenset(),
     "vault": frozenset({"ledger", "keys"}),
     "usecases": INNER | {"", "access", "config", "adapters"},

@@ -52,6 +52,7 @@ class Permission(StrEnum):
     ASK_APPROVAL = "ask-approval"
     DECIDE_APPROVAL = "decide-approval"
     LIST_APPROVALS = "list-approvals"
+    MANAGE_BACKUPS = "manage-backups"
 
 
 class View(StrEnum):
@@ -118,7 +119,9 @@ GRANTS: Mapping[Role, Grant] = {
     ),
     Role.AUDITOR: _grant(View.MASKED, _P.READ_SUBJECT, _P.LIST_APPROVALS),
     # Runs the machines, and has no business with the people in them.
-    Role.OPERATOR: _grant(View.MASKED, _P.DESTROY_KEY, _P.ASK_APPROVAL, _P.LIST_APPROVALS),
+    Role.OPERATOR: _grant(
+        View.MASKED, _P.DESTROY_KEY, _P.ASK_APPROVAL, _P.LIST_APPROVALS, _P.MANAGE_BACKUPS
+    ),
     # The second person where there is no second officer; it asks for keys alone.
     Role.ADMINISTRATOR: _grant(
         View.MASKED,
@@ -131,6 +134,7 @@ GRANTS: Mapping[Role, Grant] = {
         _P.ASK_APPROVAL,
         _P.DECIDE_APPROVAL,
         _P.LIST_APPROVALS,
+        _P.MANAGE_BACKUPS,
     ),
 }
 

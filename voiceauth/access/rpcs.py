@@ -73,10 +73,16 @@ def _list(permission: Permission, *events: str) -> Row:
     return Row(permission, Deadline.REQUEST, Size.AUDIO, Foreign.DENIED, events)
 
 
+def _work(permission: Permission, *events: str) -> Row:
+    """Work on the installation that takes its time; nobody of any tenant is named."""
+    return Row(permission, Deadline.STREAM, Size.ENVELOPE, Foreign.DENIED, events)
+
+
 _P = Permission
 _APPROVALS = "/voiceauth.v1.ApprovalService/"
 _VERIFICATION = "/voiceauth.v1.VerificationService/"
 _SUBJECTS = "/voiceauth.v1.SubjectService/"
+_MAINTENANCE = "/voiceauth.v1.MaintenanceService/"
 
 ROWS: Mapping[str, Row] = {
     _VERIFICATION + "Verify": _call(
@@ -111,4 +117,8 @@ ROWS: Mapping[str, Row] = {
     "/voiceauth.v1.InformationService/GetInformation": _request(
         _P.READ_INFORMATION, Foreign.DENIED
     ),
+    _MAINTENANCE + "CreateBackup": _work(_P.MANAGE_BACKUPS, "backup.created"),
+    _MAINTENANCE + "ListBackups": _work(_P.MANAGE_BACKUPS),
+    _MAINTENANCE + "VerifyBackup": _work(_P.MANAGE_BACKUPS, "backup.verified"),
+    _MAINTENANCE + "DrillBackup": _work(_P.MANAGE_BACKUPS, "backup.drilled"),
 }

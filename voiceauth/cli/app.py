@@ -15,6 +15,7 @@ from voiceauth.cli import (
     adapting,
     analysis,
     approving,
+    backup,
     calls,
     certs,
     custody,
@@ -121,6 +122,7 @@ app.add_typer(
 )
 app.add_typer(certs.certs, name="certs", epilog="Example: voiceauth certs dev certs")
 app.add_typer(custody.keys, name="keys", epilog="Example: voiceauth keys init")
+app.add_typer(backup.backup, name="backup", epilog="Example: voiceauth backup create")
 app.add_typer(evidence.ledger, name="ledger", epilog="Example: voiceauth ledger verify")
 app.add_typer(custody.models, name="models", epilog="Example: voiceauth models list")
 

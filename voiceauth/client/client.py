@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from voiceauth.client.approvals import Approvals
 from voiceauth.client.channel import channel_options
 from voiceauth.client.errors import engine_errors
+from voiceauth.client.maintenance import Maintenance
 from voiceauth.client.streams import EnrolStream, IdentifyStream, VerifyStream, WatchStream
 from voiceauth.client.types import (
     EnrolOptions,
@@ -29,6 +30,7 @@ from voiceauth.v1 import (
     enrolment_pb2_grpc,
     information_pb2,
     information_pb2_grpc,
+    maintenance_pb2_grpc,
     subjects_pb2,
     subjects_pb2_grpc,
     verification_pb2,
@@ -40,6 +42,8 @@ from voiceauth.wire.subjects import consent_to_wire, subject_from_wire
 
 _Reply = TypeVar("_Reply")
 _POLL_SECONDS = 0.1
+_WORK_SECONDS: Seconds = 3600.0
+"""For work on the installation; the server's own limit is lower."""
 
 
 class Client:
@@ -239,6 +243,16 @@ class Client:
     def approvals(self) -> Approvals:
         """What takes two persons."""
         return Approvals(self._ask, lambda: self._stub(approvals_pb2_grpc.ApprovalServiceStub))
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """What an operator asks of a running server: backups."""
+        return Maintenance(self._maintain)
+
+    async def _maintain(self, method: str, request: Any) -> Any:
+        stub = self._stub(maintenance_pb2_grpc.MaintenanceServiceStub)
+        with engine_errors():
+            return await getattr(stub, method)(request, timeout=_WORK_SECONDS)
 
     def _channel(self) -> grpc.aio.Channel:
         """Return the connection, opened on first use so that it belongs to the running loop."""

@@ -21,6 +21,7 @@ from voiceauth.config.access import (
     PrincipalSettings,
     TokenSettings,
 )
+from voiceauth.config.backup import BackupSettings
 from voiceauth.config.calls import (
     ChallengeSettings,
     EnrolmentSettings,
@@ -42,6 +43,7 @@ from voiceauth.config.settings import Settings
 __all__ = [
     "AccessSettings",
     "ApprovalSettings",
+    "BackupSettings",
     "ChallengeSettings",
     "ClientSettings",
     "EnrolmentSettings",

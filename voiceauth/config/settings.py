@@ -5,6 +5,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from voiceauth.config.access import AccessSettings, ApprovalSettings, TokenSettings
+from voiceauth.config.backup import BackupSettings
 from voiceauth.config.calls import (
     ChallengeSettings,
     EnrolmentSettings,
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = Field(default_factory=StorageSettings)
     keyring: KeySettings = Field(default_factory=KeySettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    backup: BackupSettings = Field(default_factory=BackupSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     speech: SpeechSettings = Field(default_factory=SpeechSettings)
     enrolment: EnrolmentSettings = Field(default_factory=EnrolmentSettings)

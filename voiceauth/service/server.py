@@ -30,6 +30,7 @@ from voiceauth.service.health import SERVICES, Health
 from voiceauth.service.information import InformationServicer
 from voiceauth.service.interceptors import RpcInterceptor
 from voiceauth.service.logging import configure_logging
+from voiceauth.service.maintenance import MaintenanceServicer
 from voiceauth.service.runtime import Runtime, start_runtime, stop_runtime
 from voiceauth.service.subjects import SubjectServicer
 from voiceauth.service.transport import server_credentials
@@ -41,6 +42,7 @@ from voiceauth.v1 import (
     approvals_pb2_grpc,
     enrolment_pb2_grpc,
     information_pb2_grpc,
+    maintenance_pb2_grpc,
     subjects_pb2_grpc,
     verification_pb2_grpc,
 )
@@ -152,6 +154,7 @@ def _server(runtime: Runtime) -> tuple[Any, Health]:
         (subjects_pb2_grpc.add_SubjectServiceServicer_to_server, SubjectServicer),
         (approvals_pb2_grpc.add_ApprovalServiceServicer_to_server, ApprovalServicer),
         (information_pb2_grpc.add_InformationServiceServicer_to_server, InformationServicer),
+        (maintenance_pb2_grpc.add_MaintenanceServiceServicer_to_server, MaintenanceServicer),
     )
     for add, servicer in services:
         add(servicer(runtime), server)

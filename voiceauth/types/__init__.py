@@ -11,6 +11,7 @@ from voiceauth.types.approvals import (
     Party,
     Plan,
 )
+from voiceauth.types.backups import BackupFacts, DrillFacts
 from voiceauth.types.challenge import (
     Challenge,
     ChallengeCause,
@@ -58,6 +59,7 @@ from voiceauth.types.subjects import (
     SubjectState,
     Voiceprint,
 )
+from voiceauth.types.tombstones import Burial, Tombstone
 from voiceauth.types.verdict import Candidate, Evidence, Ranking, Verdict
 
 __all__ = [
@@ -70,7 +72,9 @@ __all__ = [
     "ApprovalState",
     "Assessment",
     "AudioFormat",
+    "BackupFacts",
     "Bandwidth",
+    "Burial",
     "CallId",
     "Candidate",
     "Challenge",
@@ -82,6 +86,7 @@ __all__ = [
     "Consent",
     "Continuity",
     "Decision",
+    "DrillFacts",
     "Embedding",
     "Encoding",
     "EnrolmentOutcome",
@@ -122,6 +127,7 @@ __all__ = [
     "SubjectStanding",
     "SubjectState",
     "TenantId",
+    "Tombstone",
     "Verdict",
     "Voiceprint",
     "VoiceprintId",

@@ -29,6 +29,8 @@ from voiceauth.ports import Clock, Gallery, ManagedKeys, Random, Recognizer, Vau
 from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId
+from voiceauth.usecases.backup_chores import backup_chores, backup_desk
+from voiceauth.usecases.canary import Hearing
 from voiceauth.usecases.engine import ChallengeDesk, Chore, Engine, EnrolmentRules
 from voiceauth.usecases.instruments import continuity_of, speech_options, spoof_layer
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
@@ -97,11 +99,15 @@ def assemble(
         keeper = key_desk(settings, vault, keys, clock)
         held = fill_gallery(vault, gallery, bundle.speaker.model)  # (4)
         guard = replay_guard(settings, keys.derive, clock)
+        scorer = CalibratedScorer(bundle.calibration, bundle.cohort, bundle.speaker.model)
+        backups = backup_desk(
+            settings, vault, keys, Hearing(bundle.speaker, scorer), clock=clock, random=random
+        )
         engine = Engine(
             vault=vault,
             gallery=gallery,
             embedder=bundle.speaker,
-            scorer=CalibratedScorer(bundle.calibration, bundle.cohort, bundle.speaker.model),
+            scorer=scorer,
             clock=clock,
             random=random,
             secret=keys.derive,
@@ -118,10 +124,12 @@ def assemble(
             replay=guard,
             approvals=approval_rules(settings),
             keys=keeper,
+            backups=backups,
             chores=(
                 Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),
                 Chore("keys", _HOUR_SECONDS, keeper.run),
                 *_forgetting(guard, vault),
+                *backup_chores(backups),
             ),
         )
         _record_start(engine, held)  # (5)

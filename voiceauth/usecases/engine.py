@@ -25,6 +25,7 @@ from voiceauth.ports import (
 from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.types import Embedding, ModelCard, SubjectId, TenantId
 from voiceauth.units import Rate, Seconds
+from voiceauth.usecases.back_up import BackupDesk
 from voiceauth.usecases.keep_keys import KeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard
 from voiceauth.usecases.second_person import ApprovalDesk, ApprovalRules
@@ -96,6 +97,7 @@ class Engine:
         replay: memory of accepted calls; None where it is switched off.
         approvals: what a second person has to approve.
         keys: None where the keys cannot be looked after from here.
+        backups: what backs this installation up; None where the settings name no place.
     """
 
     vault: Vault
@@ -119,6 +121,7 @@ class Engine:
     replay: ReplayGuard | None = None
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
     keys: KeyDesk | None = None
+    backups: BackupDesk | None = None
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.

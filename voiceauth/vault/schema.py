@@ -74,7 +74,20 @@ CREATE TABLE approvals (
 ) STRICT
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _RECORDINGS, _CHECKPOINT, _APPROVALS)
+_TOMBSTONES = """
+CREATE TABLE tombstones (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    row_key BLOB NOT NULL CHECK (length(row_key) = 32),
+    kind TEXT NOT NULL,
+    at_us INTEGER
+) STRICT;
+CREATE TRIGGER tombstones_stay BEFORE DELETE ON tombstones
+BEGIN SELECT RAISE(ABORT, 'tombstones stay'); END;
+CREATE TRIGGER tombstones_keep_content BEFORE UPDATE ON tombstones
+BEGIN SELECT RAISE(ABORT, 'tombstones stay'); END
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _RECORDINGS, _CHECKPOINT, _APPROVALS, _TOMBSTONES)
 """Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
 
 

@@ -4,17 +4,19 @@
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from voiceauth.errors import EngineError, StorageError
 from voiceauth.ledger.audit import Audit, Testimony, audit
 from voiceauth.ledger.chain import head_of
 from voiceauth.ledger.checkpoint import Checkpoint
-from voiceauth.types import LedgerEntry, StoredCheckpoint, TenantId
-from voiceauth.vault import ledger_rows
+from voiceauth.types import LedgerEntry, StoredCheckpoint, TenantId, Tombstone
+from voiceauth.vault import ledger_rows, snapshot, tombstone_rows
 from voiceauth.vault.anchor_file import AnchorFile
 from voiceauth.vault.connections import Connections
 from voiceauth.vault.faults import translated
 from voiceauth.vault.sealing import Sealer
+from voiceauth.vault.snapshot import Snapshot
 from voiceauth.vault.transaction import SqliteTransaction
 
 _BATCH = 500
@@ -30,6 +32,8 @@ class SqliteVault:
         self._sealer = sealer
         self._anchor = anchor
         self._wipe_due = False
+        self.after_burial: Callable[[], None] | None = None
+        """Called once something was taken away from the record, outside every lock."""
 
     @contextmanager
     def begin(self) -> Iterator[SqliteTransaction]:
@@ -50,6 +54,9 @@ class SqliteVault:
             finally:
                 transaction.end()
             self._settle(connection, transaction)
+        if transaction.buried and self.after_burial is not None:
+            with suppress(EngineError):  # the commit stands; whoever is called tries again
+                self.after_burial()
 
     @contextmanager
     def read(self) -> Iterator[SqliteTransaction]:
@@ -81,6 +88,20 @@ class SqliteVault:
         """Replace the newest checkpoint. Raises StorageError."""
         with self._connections.alone() as connection, self._connections.change(connection):
             ledger_rows.put_checkpoint(connection, checkpoint)
+
+    def tombstones(self, *, after: int = 0, limit: int = 1000) -> Sequence[Tombstone]:
+        """Read what was taken away from the record, in order, ``number > after``."""
+        with self._connections.reader() as connection:
+            return tombstone_rows.read(connection, after, limit)
+
+    def copy_to(self, path: Path) -> Snapshot:
+        """Copy one moment of the vault to a new file, while calls go on; say what it shows.
+
+        Raises:
+            StorageError: the file is there, or cannot be written.
+        """
+        with self._connections.reader() as connection:
+            return snapshot.copied(connection, path)
 
     def verify_ledger(self) -> int:
         """Walk the whole chain and hold it against the anchor; return the last sequence number.

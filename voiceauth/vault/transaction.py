@@ -12,12 +12,14 @@ from typing import Any
 
 from voiceauth.errors import (
     InternalError,
+    KeyServiceError,
     NotFoundError,
     SubjectExistsError,
     TagMismatchError,
 )
 from voiceauth.ledger.actor import actor
 from voiceauth.types import (
+    Burial,
     Consent,
     EnrolmentSegment,
     GroupName,
@@ -29,10 +31,11 @@ from voiceauth.types import (
     SubjectId,
     SubjectState,
     TenantId,
+    Tombstone,
     Voiceprint,
     VoiceprintId,
 )
-from voiceauth.vault import codec, ledger_rows
+from voiceauth.vault import codec, ledger_rows, tombstone_rows
 from voiceauth.vault.approval_store import ApprovalRows
 from voiceauth.vault.codec import SubjectRecord
 from voiceauth.vault.faults import translated
@@ -65,6 +68,7 @@ class SqliteTransaction:
         self._keys: dict[bytes, SubjectKey] = {}
         self.last_entry: LedgerEntry | None = None
         self.shredded = False
+        self.buried = False
 
     def end(self) -> None:
         """Forget the opened keys and refuse further use."""
@@ -121,6 +125,8 @@ class SqliteTransaction:
         """Change a subject's state. Raises NotFoundError if it is not there."""
         row = self._existing(tenant, subject)
         self._put_record(row, replace(self._record(row), state=state))
+        if state is SubjectState.OPTED_OUT:
+            self._bury(row.row_key, Burial.OPTED_OUT)
 
     def set_groups(
         self, tenant: TenantId, subject: SubjectId, groups: frozenset[GroupName]
@@ -147,6 +153,8 @@ class SqliteTransaction:
         row = self._existing(tenant, subject)
         sealed = self._sealer.seal(self._key(row), codec.encode_consent(consent), "consent")
         self._write("UPDATE subjects SET consent = ? WHERE row_key = ?", sealed, row.row_key)
+        if consent.withdrawn_at is not None:
+            self._bury(row.row_key, Burial.WITHDRAWN, consent.withdrawn_at)
 
     def add_voiceprint(self, tenant: TenantId, voiceprint: Voiceprint) -> None:
         """Store a voiceprint, encrypted under its subject's data key. Raises NotFoundError."""
@@ -234,6 +242,7 @@ class SqliteTransaction:
         prints = self._write("DELETE FROM voiceprints WHERE row_key = ?", row.row_key)
         if pending + heard + prints > 0:
             self._renew_key(row)
+        self._bury(row.row_key, Burial.CLEARED)
         return prints
 
     def pending_segments(
@@ -312,6 +321,50 @@ class SqliteTransaction:
         self._write("DELETE FROM subjects WHERE row_key = ?", row.row_key)
         self._keys.pop(row.row_key, None)
         self.shredded = True
+        self._bury(row.row_key, Burial.ERASED)
+
+    def bury_again(self, stone: Tombstone) -> bool:
+        """Repeat a taking away that came after this vault was backed up; say if it found anything.
+
+        Raises:
+            InternalError: it is not the next one.
+        """
+        found = self._select(
+            f"SELECT {_SUBJECT_COLUMNS} FROM subjects WHERE row_key = ?",  # noqa: S608 - constant columns
+            stone.row_key,
+        )
+        self._bury(stone.row_key, stone.kind, stone.at, number=stone.number)
+        if not found:
+            return False
+        row = _Row(*found[0])
+        try:
+            self._take_away(row, stone)
+        except KeyServiceError:  # nothing can open it any more, so nothing can mark it
+            self._write("DELETE FROM subjects WHERE row_key = ?", row.row_key)
+        self.shredded = True
+        return True
+
+    def _take_away(self, row: _Row, stone: Tombstone) -> None:
+        if stone.kind is Burial.ERASED:
+            self._write("DELETE FROM subjects WHERE row_key = ?", row.row_key)
+        elif stone.kind is Burial.CLEARED:
+            for table in ("pending", "recordings", "voiceprints"):
+                self._write(f"DELETE FROM {table} WHERE row_key = ?", row.row_key)  # noqa: S608 - constant
+        elif stone.kind is Burial.OPTED_OUT:
+            self._put_record(row, replace(self._record(row), state=SubjectState.OPTED_OUT))
+        elif row.consent is not None:
+            key = self._key(row)
+            consent = codec.decode_consent(self._sealer.open(key, row.consent, "consent"))
+            ended = codec.encode_consent(replace(consent, withdrawn_at=stone.at))
+            sealed = self._sealer.seal(key, ended, "consent")
+            self._write("UPDATE subjects SET consent = ? WHERE row_key = ?", sealed, row.row_key)
+
+    def _bury(
+        self, row_key: bytes, kind: Burial, at: datetime | None = None, number: int | None = None
+    ) -> None:
+        """Leave a tombstone: a backup from before must not bring back what was taken away."""
+        tombstone_rows.add(self._live(), row_key, kind, at=at, number=number)
+        self.buried = True
 
     def append(
         self, *, at: datetime, tenant: TenantId, event: str, body: Mapping[str, object]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator asks of a running server: ``client.maintenance``."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from voiceauth.types import BackupFacts, DrillFacts
+from voiceauth.v1 import maintenance_pb2
+from voiceauth.wire.maintenance import backup_from_wire, drill_from_wire
+
+Ask = Callable[[str, Any], Awaitable[Any]]
+"""Sends a request to a method of the maintenance service, by its name."""
+
+
+class Maintenance:
+    """Backups of a server. None of these is ever repeated by itself.
+
+    Args:
+        ask: of the client.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    async def create_backup(self) -> BackupFacts:
+        """Make a backup now.
+
+        Raises:
+            BusyError: one is being made.
+            PolicyError: the server has no place for backups.
+        """
+        request = maintenance_pb2.CreateBackupRequest()
+        return backup_from_wire(await self._ask("CreateBackup", request))
+
+    async def list_backups(self) -> tuple[BackupFacts, ...]:
+        """List the archives in the server's directory, oldest first."""
+        reply = await self._ask("ListBackups", maintenance_pb2.ListBackupsRequest())
+        return tuple(backup_from_wire(one) for one in reply.backups)
+
+    async def verify_backup(self, backup: str = "") -> BackupFacts:
+        """Check signature, seal and hashes of an archive, the newest for an empty name.
+
+        Raises:
+            NotFoundError: there is no such archive.
+            IntegrityError: it does not hold.
+        """
+        request = maintenance_pb2.VerifyBackupRequest(backup=backup)
+        return backup_from_wire(await self._ask("VerifyBackup", request))
+
+    async def drill_backup(self, backup: str = "") -> DrillFacts:
+        """Restore an archive beside the installation, see that it works, and throw it away.
+
+        Raises:
+            NotFoundError: there is no such archive.
+            IntegrityError: it does not come back whole.
+        """
+        request = maintenance_pb2.DrillBackupRequest(backup=backup)
+        return drill_from_wire(await self._ask("DrillBackup", request))

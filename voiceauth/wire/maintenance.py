@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backups on the wire."""
+
+from voiceauth.types import BackupFacts, DrillFacts, KeyId
+from voiceauth.v1 import maintenance_pb2
+from voiceauth.wire.subjects import time_from_wire, time_to_wire
+
+
+def backup_to_wire(facts: BackupFacts) -> maintenance_pb2.Backup:
+    """Build the message of an archive."""
+    return maintenance_pb2.Backup(
+        backup=facts.backup,
+        created_at=time_to_wire(facts.created_at),
+        size_bytes=facts.size_bytes,
+        sha256=facts.sha256,
+        engine_version=facts.engine_version,
+        ledger_entries=facts.entries,
+        subjects=facts.subjects,
+        voiceprints=facts.voiceprints,
+    )
+
+
+def backup_from_wire(message: maintenance_pb2.Backup) -> BackupFacts:
+    """Read the message of an archive. Raises InputError for an impossible time."""
+    return BackupFacts(
+        backup=message.backup,
+        created_at=time_from_wire(message.created_at),
+        size_bytes=message.size_bytes,
+        sha256=message.sha256,
+        engine_version=message.engine_version,
+        entries=message.ledger_entries,
+        subjects=message.subjects,
+        voiceprints=message.voiceprints,
+    )
+
+
+def drill_to_wire(drill: DrillFacts) -> maintenance_pb2.DrillReport:
+    """Build the message of a drill."""
+    return maintenance_pb2.DrillReport(
+        backup_info=backup_to_wire(drill.facts),
+        seconds=drill.seconds,
+        taken_away=drill.taken_away,
+        lost_keys=drill.lost_keys,
+        known_voice_llr=drill.known_voice_llr,
+    )
+
+
+def drill_from_wire(message: maintenance_pb2.DrillReport) -> DrillFacts:
+    """Read the message of a drill. Raises InputError for an impossible time."""
+    return DrillFacts(
+        facts=backup_from_wire(message.backup_info),
+        seconds=message.seconds,
+        taken_away=message.taken_away,
+        lost_keys=tuple(KeyId(one) for one in message.lost_keys),
+        known_voice_llr=message.known_voice_llr,
+    )
