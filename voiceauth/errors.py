@@ -234,6 +234,13 @@ class WrongKeyError(IntegrityError):
     default = "This key does not open this vault."
 
 
+class TransformLostError(IntegrityError):
+    """Voiceprints are protected by a secret that is not there any more."""
+
+    code = "transform_lost"
+    default = "The secret that protects this tenant's voiceprints is missing."
+
+
 class DependencyError(EngineError):
     """Something the engine needs is down; a retry may help."""
 

@@ -458,3 +458,47 @@ class Gallery(Protocol):
     def __len__(self) -> int:
         """Return the number of voiceprints held, over all tenants."""
         ...
+
+
+class VoiceTransform(Protocol):
+    """A tenant's secret rotation of embedding space: inner products stay, directions do not."""
+
+    @property
+    def generation(self) -> int:
+        """Which of the tenant's secrets it is; 1 is the first."""
+        ...
+
+    def protect(self, vectors: Embedding) -> Embedding:
+        """Turn vectors into this space, shape (dimension,) or (count, dimension)."""
+        ...
+
+    def reveal(self, vectors: Embedding) -> Embedding:
+        """Turn vectors of this space back."""
+        ...
+
+
+class StagedGallery(Gallery, Protocol):
+    """A gallery in secret spaces, which can move a tenant to the next one beside its searches."""
+
+    def generation_of(self, tenant: TenantId) -> int | None:
+        """Return the generation that a tenant is searched in, None for one that is not held."""
+        ...
+
+    def stage(self, tenant: TenantId, transform: VoiceTransform) -> None:
+        """Begin to build a tenant anew in another space; drops what was staged before."""
+        ...
+
+    def add_staged(
+        self,
+        tenant: TenantId,
+        subject: SubjectId,
+        voiceprint: VoiceprintId,
+        embedding: Embedding,
+        groups: frozenset[GroupName],
+    ) -> None:
+        """Add one voiceprint to what is staged only."""
+        ...
+
+    def promote(self, tenant: TenantId) -> None:
+        """Search what was staged from now on, and drop what was searched before."""
+        ...

@@ -18,6 +18,7 @@ from voiceauth.service.enrolment import EnrolmentServicer
 from voiceauth.service.health import SERVICES
 from voiceauth.service.information import InformationServicer
 from voiceauth.service.interceptors import CONTRACT
+from voiceauth.service.keys import KeyServicer
 from voiceauth.service.limits import largest_request, longest_seconds
 from voiceauth.service.maintenance import MaintenanceServicer
 from voiceauth.service.masks import FREE_TEXTS, HARMLESS, IDENTIFIERS
@@ -27,6 +28,7 @@ from voiceauth.v1 import (
     approvals_pb2,
     enrolment_pb2,
     information_pb2,
+    keys_pb2,
     maintenance_pb2,
     subjects_pb2,
     verification_pb2,
@@ -40,6 +42,7 @@ SERVICERS: dict[str, type] = {
     "voiceauth.v1.ApprovalService": ApprovalServicer,
     "voiceauth.v1.InformationService": InformationServicer,
     "voiceauth.v1.MaintenanceService": MaintenanceServicer,
+    "voiceauth.v1.KeyService": KeyServicer,
 }
 FILES: tuple[ModuleType, ...] = (
     verification_pb2,
@@ -48,6 +51,7 @@ FILES: tuple[ModuleType, ...] = (
     approvals_pb2,
     information_pb2,
     maintenance_pb2,
+    keys_pb2,
 )
 
 

@@ -44,12 +44,15 @@ def test_a_subject_goes_through_its_whole_life_without_a_server(tmp_path: Path) 
     ranking = json.loads(run(["identify", clip("caller-01-impostor"), *place]))
     assert [one["subject"] for one in ranking["candidates"]] == ["s"]
     run(["keys", "rotate", *place])
+    assert json.loads(run(["keys", "rekey-voiceprints", *place]))["generation"] == 2
+    assert "generation 3" in run(["keys", "rekey-voiceprints", *place[:-1]])
     assert json.loads(run(["subjects", "show", "s", *place]))["voiceprints"] == 1
     run(["subjects", "erase", "s", "--yes", *place])
     entries = json.loads(run(["ledger", "show", "--limit", "1000", *place]))
     assert json.loads(run(["ledger", "verify", *place]))["entries"] >= len(entries)
     events = {one["event"] for one in entries}
     assert {"subject.created", "consent.recorded", "verify.verdict", "keys.rotated"} <= events
+    assert {"voiceprints.rekeying", "voiceprints.rekeyed"} <= events
     assert not any('"s"' in one["body"] for one in entries)
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from voiceauth.config import ServerSettings, Settings
 from voiceauth.decision.policy import Policy
 from voiceauth.errors import TooShortError
 from voiceauth.gallery.flat import FaissGallery
+from voiceauth.gallery.protected import ProtectedGallery
 from voiceauth.liveness.synthetic import SyntheticCalibration
-from voiceauth.ports import Transaction, Vault
+from voiceauth.ports import KeyService, Transaction, Vault
 from voiceauth.service.server import Listening, running_server
 from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.testing.fakes import EPOCH, FakeClock, FakeKeyService, FakeRandom
@@ -41,6 +43,7 @@ from voiceauth.types import (
 )
 from voiceauth.units import Hertz, Seconds
 from voiceauth.usecases.engine import Engine, EnrolmentRules
+from voiceauth.usecases.rekey_voiceprints import RekeyDesk
 from voiceauth.vault.open import open_vault
 
 DIMENSION = 16
@@ -242,14 +245,16 @@ class Parts:
 
 
 @contextmanager
-def fake_parts(directory: Path) -> Iterator[Parts]:
+def fake_parts(directory: Path, keys: KeyService | None = None) -> Iterator[Parts]:
     """Open an engine of a made-up model and a real vault in ``directory``."""
-    clock, random, keys = FakeClock(), FakeRandom(), FakeKeyService()
-    vault = BreakableVault(open_vault(directory / "vault.db", keys, clock=clock, random=random))
+    clock, random, keys = FakeClock(), FakeRandom(), keys or FakeKeyService()
+    record = open_vault(directory / "vault.db", keys, clock=clock, random=random)
+    vault = BreakableVault(record)
+    gallery = ProtectedGallery(partial(FaissGallery, DIMENSION), record.voice_transform)
     embedder, scorer = FakeEmbedder(), FakeScorer()
     engine = Engine(
         vault=vault,
-        gallery=FaissGallery(DIMENSION),
+        gallery=gallery,
         embedder=embedder,
         scorer=scorer,
         clock=clock,
@@ -263,6 +268,7 @@ def fake_parts(directory: Path) -> Iterator[Parts]:
         default_policy="standard",
         enrolment=EnrolmentRules(needed_seconds=10.0),
         decoys=tuple(voice_of(f"decoy-{index}") for index in range(7)),
+        rekeying=RekeyDesk(record, gallery, MODEL, clock),
         models=(ModelCard("speaker", "fake", MODEL, "Apache-2.0", RATE_HZ, DIMENSION),),
     )
     try:

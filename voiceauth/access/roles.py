@@ -53,6 +53,7 @@ class Permission(StrEnum):
     DECIDE_APPROVAL = "decide-approval"
     LIST_APPROVALS = "list-approvals"
     MANAGE_BACKUPS = "manage-backups"
+    REKEY_VOICEPRINTS = "rekey-voiceprints"
 
 
 class View(StrEnum):
@@ -120,7 +121,12 @@ GRANTS: Mapping[Role, Grant] = {
     Role.AUDITOR: _grant(View.MASKED, _P.READ_SUBJECT, _P.LIST_APPROVALS),
     # Runs the machines, and has no business with the people in them.
     Role.OPERATOR: _grant(
-        View.MASKED, _P.DESTROY_KEY, _P.ASK_APPROVAL, _P.LIST_APPROVALS, _P.MANAGE_BACKUPS
+        View.MASKED,
+        _P.REKEY_VOICEPRINTS,
+        _P.DESTROY_KEY,
+        _P.ASK_APPROVAL,
+        _P.LIST_APPROVALS,
+        _P.MANAGE_BACKUPS,
     ),
     # The second person where there is no second officer; it asks for keys alone.
     Role.ADMINISTRATOR: _grant(

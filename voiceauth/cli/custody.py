@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``voiceauth keys …`` and ``models …``: what the operator of a vault looks after.
 
-These commands work on the files of this machine, not through a server.
+These commands work on the files of this machine, not through a server; only ``rekey-voiceprints``
+asks one, because the server's searches move with it.
 """
 
 from typing import Annotated
@@ -13,6 +14,7 @@ from voiceauth.cli import options
 from voiceauth.cli.options import local_settings, settings_of
 from voiceauth.cli.reach import ask
 from voiceauth.cli.render import output, print_json, progress_output
+from voiceauth.client import Client, Rekeying
 from voiceauth.config import Settings
 from voiceauth.usecases.check_models import list_models, verify_models
 from voiceauth.usecases.identifiers import approval_id, key_id, tenant_id
@@ -127,6 +129,39 @@ def destroy(
         return
     destroy_key(settings, key_id(key), approval_id(approval))
     output().print(f"{key}: destroyed. {_reminder(settings)}", soft_wrap=True)
+
+
+@keys.command("rekey-voiceprints", epilog="Example: voiceauth keys rekey-voiceprints --tenant bank")
+def rekey_voiceprints(
+    context: typer.Context,
+    *,
+    tenant: options.Tenant = "default",
+    server: options.Server = None,
+    data_dir: options.DataDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Give a tenant's voiceprints a new secret: what leaked of the old ones matches nothing.
+
+    Nobody enrols again, and calls go on meanwhile. It may be interrupted; the next run, or the
+    server by itself, goes on where it broke off.
+    """
+
+    async def question(client: Client) -> Rekeying:
+        with Progress(console=progress_output(), transient=True) as bar:
+            task = bar.add_task("re-keying voiceprints", total=None)
+            async for step in client.rekey_voiceprints(tenant):
+                bar.update(task, completed=step.subjects, total=step.subjects_total)
+        return step
+
+    done = ask(context, server, data_dir, question)
+    if as_json:
+        print_json(done)
+        return
+    output().print(
+        f"{tenant}: generation {done.generation}; the voiceprints of {done.subjects_total} "
+        "subject(s) are under it, and the secret before it is destroyed.",
+        soft_wrap=True,
+    )
 
 
 def _reminder(settings: Settings) -> str:

@@ -30,6 +30,7 @@ from voiceauth.client.types import (
     IdentifyOptions,
     Information,
     PolicyInformation,
+    Rekeying,
     VerifyOptions,
 )
 
@@ -43,6 +44,7 @@ __all__ = [
     "IdentifyStream",
     "Information",
     "PolicyInformation",
+    "Rekeying",
     "SyncClient",
     "SyncStream",
     "VerifyOptions",

@@ -18,6 +18,7 @@ from voiceauth.client.types import (
     EnrolOptions,
     IdentifyOptions,
     Information,
+    Rekeying,
     VerifyOptions,
     information_from_wire,
 )
@@ -30,6 +31,8 @@ from voiceauth.v1 import (
     enrolment_pb2_grpc,
     information_pb2,
     information_pb2_grpc,
+    keys_pb2,
+    keys_pb2_grpc,
     maintenance_pb2_grpc,
     subjects_pb2,
     subjects_pb2_grpc,
@@ -253,6 +256,22 @@ class Client:
         stub = self._stub(maintenance_pb2_grpc.MaintenanceServiceStub)
         with engine_errors():
             return await getattr(stub, method)(request, timeout=_WORK_SECONDS)
+
+    async def rekey_voiceprints(self, tenant: str) -> AsyncIterator[Rekeying]:
+        """Give a tenant's voiceprints a new secret; yields until it is finished.
+
+        An unfinished one is gone on with. Calls go on meanwhile; leaving early loses nothing.
+
+        Raises:
+            NotFoundError: the tenant has no subjects.
+        """
+        method = self._stub(keys_pb2_grpc.KeyServiceStub).RekeyVoiceprints
+        generation, finished = 0, False
+        while not finished:
+            request = keys_pb2.RekeyVoiceprintsRequest(tenant_id=tenant, generation=generation)
+            reply = await self._ask(method, request)
+            generation, finished = reply.generation, reply.finished
+            yield Rekeying(generation, reply.subjects, reply.subjects_total, finished)
 
     def _channel(self) -> grpc.aio.Channel:
         """Return the connection, opened on first use so that it belongs to the running loop."""

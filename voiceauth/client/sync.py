@@ -17,7 +17,13 @@ from voiceauth.client.approvals import SyncApprovals
 from voiceauth.client.client import Client
 from voiceauth.client.errors import ClientError
 from voiceauth.client.streams import AnsweringStream, CallStream
-from voiceauth.client.types import EnrolOptions, IdentifyOptions, Information, VerifyOptions
+from voiceauth.client.types import (
+    EnrolOptions,
+    IdentifyOptions,
+    Information,
+    Rekeying,
+    VerifyOptions,
+)
 from voiceauth.types import (
     Challenge,
     ChallengeKind,
@@ -304,6 +310,12 @@ class SyncClient:
         """What takes two persons."""
         return SyncApprovals(self._client.approvals, self._thread.wait_for)
 
+    def rekey_voiceprints(self, tenant: str) -> Iterator[Rekeying]:
+        """Give a tenant's voiceprints a new secret; yields until it is finished."""
+        steps = self._client.rekey_voiceprints(tenant)
+        while (one := self._thread.wait_for(_following(steps))) is not None:
+            yield one
+
 
 async def _step(stream: AsyncIterator[_T]) -> list[_T]:
     """Return the next update, or nothing at the end."""
@@ -313,5 +325,5 @@ async def _step(stream: AsyncIterator[_T]) -> list[_T]:
         return []
 
 
-async def _following(subjects: AsyncIterator[Subject]) -> Subject | None:
-    return await anext(subjects, None)
+async def _following(items: AsyncIterator[_T]) -> _T | None:
+    return await anext(items, None)

@@ -98,6 +98,23 @@ class Information:
     max_stream_seconds: Seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Rekeying:
+    """How far the re-keying of a tenant's voiceprints has come.
+
+    Attributes:
+        generation: of the secret that the voiceprints are moved to.
+        subjects: looked at so far.
+        subjects_total: all that the tenant has.
+        finished: the older secrets are destroyed, and searches see the new space.
+    """
+
+    generation: int
+    subjects: int
+    subjects_total: int
+    finished: bool
+
+
 def information_from_wire(message: information_pb2.GetInformationResponse) -> Information:
     """Read what a server says about itself."""
     return Information(

@@ -14,6 +14,7 @@ from voiceauth.v1 import (
     approvals_pb2,
     enrolment_pb2,
     information_pb2,
+    keys_pb2,
     maintenance_pb2,
     subjects_pb2,
     verification_pb2,
@@ -28,6 +29,7 @@ SERVICES: tuple[str, ...] = tuple(
         approvals_pb2,
         information_pb2,
         maintenance_pb2,
+        keys_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 )

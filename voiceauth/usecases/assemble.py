@@ -6,7 +6,8 @@ Steps, in an order in which each failure stops the start and nothing half-open s
 (1) Keys: load them, or create them if there is no vault yet. A vault without keys is refused.
 (2) Models, calibration and cohort: hashes are checked against the manifest.
 (3) Vault: opened with the keys; a wrong key or a damaged file is refused.
-(4) Gallery: rebuilt from the vault's voiceprints of the current model.
+(4) Gallery: rebuilt from the vault's voiceprints of the current model, in the tenants' secret
+    spaces.
 (5) The start is recorded in the ledger with the versions in use.
 (6) The ledger is held against its last checkpoint and its second place: a rewritten one is refused.
 """
@@ -22,6 +23,7 @@ from voiceauth.config import Settings
 from voiceauth.decision.policy import Policy
 from voiceauth.errors import MissingExtraError, SettingsError, StorageError
 from voiceauth.gallery.flat import FaissGallery
+from voiceauth.gallery.protected import ProtectedGallery
 from voiceauth.liveness.challenge import ChallengeOptions
 from voiceauth.liveness.challenge_book import ChallengeBook
 from voiceauth.models.bundle import load_bundle
@@ -36,6 +38,7 @@ from voiceauth.usecases.instruments import continuity_of, speech_options, spoof_
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
 from voiceauth.usecases.keep_keys import KeyDesk
 from voiceauth.usecases.key_services import VAULT_FILE, open_keys
+from voiceauth.usecases.rekey_voiceprints import CHORE_SECONDS, RekeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard, ReplayRules, forget_expired
 from voiceauth.usecases.second_person import approval_rules
 from voiceauth.vault.open import open_vault
@@ -94,7 +97,9 @@ def assemble(
         settings.storage.data_dir / VAULT_FILE, keys, clock=clock, random=random
     )
     try:
-        gallery = FaissGallery(bundle.speaker.dimension)
+        gallery = ProtectedGallery(
+            partial(FaissGallery, bundle.speaker.dimension), vault.voice_transform
+        )
         checkpoints = CheckpointDesk(vault, signing_key(keys), clock, settings.ledger.export_dir)
         keeper = key_desk(settings, vault, keys, clock)
         held = fill_gallery(vault, gallery, bundle.speaker.model)  # (4)
@@ -103,6 +108,7 @@ def assemble(
         backups = backup_desk(
             settings, vault, keys, Hearing(bundle.speaker, scorer), clock=clock, random=random
         )
+        rekeying = RekeyDesk(vault, gallery, bundle.speaker.model, clock)
         engine = Engine(
             vault=vault,
             gallery=gallery,
@@ -125,9 +131,11 @@ def assemble(
             approvals=approval_rules(settings),
             keys=keeper,
             backups=backups,
+            rekeying=rekeying,
             chores=(
                 Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),
                 Chore("keys", _HOUR_SECONDS, keeper.run),
+                Chore("voiceprints", CHORE_SECONDS, rekeying.run),
                 *_forgetting(guard, vault),
                 *backup_chores(backups),
             ),

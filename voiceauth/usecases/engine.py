@@ -27,6 +27,7 @@ from voiceauth.types import Embedding, ModelCard, SubjectId, TenantId
 from voiceauth.units import Rate, Seconds
 from voiceauth.usecases.back_up import BackupDesk
 from voiceauth.usecases.keep_keys import KeyDesk
+from voiceauth.usecases.rekey_voiceprints import RekeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard
 from voiceauth.usecases.second_person import ApprovalDesk, ApprovalRules
 
@@ -98,6 +99,7 @@ class Engine:
         approvals: what a second person has to approve.
         keys: None where the keys cannot be looked after from here.
         backups: what backs this installation up; None where the settings name no place.
+        rekeying: None where voiceprints cannot be given a new secret, as over a vault of tests.
     """
 
     vault: Vault
@@ -122,6 +124,7 @@ class Engine:
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
     keys: KeyDesk | None = None
     backups: BackupDesk | None = None
+    rekeying: RekeyDesk | None = None
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.

@@ -87,7 +87,28 @@ CREATE TRIGGER tombstones_keep_content BEFORE UPDATE ON tombstones
 BEGIN SELECT RAISE(ABORT, 'tombstones stay'); END
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _RECORDINGS, _CHECKPOINT, _APPROVALS, _TOMBSTONES)
+_VOICE_TRANSFORMS = """
+CREATE TABLE voice_transforms (
+    tenant TEXT NOT NULL,
+    generation INTEGER NOT NULL CHECK (generation > 0),
+    key_id TEXT NOT NULL,
+    wrapped BLOB NOT NULL,
+    PRIMARY KEY (tenant, generation)
+) STRICT;
+ALTER TABLE voiceprints ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pending ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX voiceprints_unprotected ON voiceprints (row_key) WHERE generation = 0;
+CREATE INDEX pending_unprotected ON pending (row_key) WHERE generation = 0
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    _FIRST,
+    _RECORDINGS,
+    _CHECKPOINT,
+    _APPROVALS,
+    _TOMBSTONES,
+    _VOICE_TRANSFORMS,
+)
 """Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
 
 

@@ -9,6 +9,7 @@ from voiceauth.keys.canonical import bind
 from voiceauth.keys.envelope import KEY_BYTES, open_sealed, seal
 from voiceauth.ports import KeyService, Random
 from voiceauth.types import KeyId, SubjectId, TenantId
+from voiceauth.vault.transforms import Transforms
 
 LAYOUT = 1
 """Version of what is sealed and how it is bound; bound into every row."""
@@ -24,9 +25,14 @@ class SubjectKey:
 
 
 class Sealer:
-    """Seals and opens rows for one vault."""
+    """Seals and opens rows for one vault.
+
+    Attributes:
+        transforms: of the tenants' embeddings.
+    """
 
     def __init__(self, keys: KeyService, random: Random) -> None:
+        self.transforms = Transforms(keys, random)
         self._keys = keys
         self._random = random
         self._index_key = keys.derive("vault-index")
@@ -73,16 +79,40 @@ class Sealer:
         return self._keys.current(tenant)
 
     def seal(
-        self, key: SubjectKey, payload: bytes, kind: str, *, record: str = "", model: str = ""
+        self,
+        key: SubjectKey,
+        payload: bytes,
+        kind: str,
+        *,
+        record: str = "",
+        model: str = "",
+        space: str = "",
     ) -> bytes:
-        """Seal one record under its subject's key, bound to where it belongs."""
-        return seal(key.data_key, payload, _place(key, kind, record, model), self._random)
+        """Seal one record under its subject's key, bound to where it belongs.
+
+        Args:
+            key: the subject's.
+            payload: what is sealed.
+            kind: of the record.
+            record: its id, where a subject has several.
+            model: whose embeddings are in it.
+            space: mark of the voice transform that its embeddings are turned by.
+        """
+        place = _place(key, kind, record, model, space)
+        return seal(key.data_key, payload, place, self._random)
 
     def open(
-        self, key: SubjectKey, sealed: bytes, kind: str, *, record: str = "", model: str = ""
+        self,
+        key: SubjectKey,
+        sealed: bytes,
+        kind: str,
+        *,
+        record: str = "",
+        model: str = "",
+        space: str = "",
     ) -> bytes:
         """Open one record. Raises TagMismatchError if it was changed, or does not belong here."""
-        return open_sealed(key.data_key, sealed, _place(key, kind, record, model))
+        return open_sealed(key.data_key, sealed, _place(key, kind, record, model, space))
 
     def seal_own(self, payload: bytes, kind: str, record: str) -> bytes:
         """Seal a record of the installation, which is about no subject; it survives rotation."""
@@ -126,7 +156,7 @@ def _own(kind: str, record: str) -> bytes:
     return bind("own-row", kind=kind, record=record, layout=LAYOUT)
 
 
-def _place(key: SubjectKey, kind: str, record: str, model: str) -> bytes:
+def _place(key: SubjectKey, kind: str, record: str, model: str, space: str) -> bytes:
     return bind(
         "row",
         tenant=key.tenant,
@@ -135,4 +165,6 @@ def _place(key: SubjectKey, kind: str, record: str, model: str) -> bytes:
         record=record,
         model=model,
         layout=LAYOUT,
+        # Rows from before there were transforms were sealed without this part.
+        **({"space": space} if space else {}),
     )

@@ -25,7 +25,7 @@ class Snapshot:
         schema: version of its tables.
         head: end of its ledger.
         tombstones: how often something had been taken away from it.
-        keys: key-encryption keys that its data keys are wrapped under.
+        keys: key-encryption keys that its data keys and voice transforms are wrapped under.
     """
 
     schema: int
@@ -65,7 +65,9 @@ def _read(copy: sqlite3.Connection) -> Snapshot:
     def number(question: str) -> int:
         return int(copy.execute(question).fetchone()[0] or 0)
 
-    keys = copy.execute("SELECT DISTINCT key_id FROM subjects ORDER BY key_id").fetchall()
+    keys = copy.execute(
+        "SELECT key_id FROM subjects UNION SELECT key_id FROM voice_transforms ORDER BY key_id"
+    ).fetchall()
     return Snapshot(
         schema=number("SELECT max(version) FROM schema_version"),
         head=ledger_rows.head(copy),

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from voiceauth.errors import EngineError, StorageError
+from voiceauth.keys.voice_transform import VoiceTransform
 from voiceauth.ledger.audit import Audit, Testimony, audit
 from voiceauth.ledger.chain import head_of
 from voiceauth.ledger.checkpoint import Checkpoint
@@ -130,6 +131,8 @@ class SqliteVault:
     def rewrap_keys(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Wrap every data key under its tenant's current key; return how many changed.
 
+        The secrets of voice transforms are wrapped anew last, and not counted.
+
         Works in short transactions, so that calls go on; may be repeated after a failure.
 
         Args:
@@ -147,10 +150,30 @@ class SqliteVault:
                 last, looked, changed = transaction.rewrap(after, _REWRAP_BATCH)
             total, seen = total + changed, seen + looked
             if last is None:
-                return total
+                break
             if progress is not None:
                 progress(min(seen, whole), whole)
             after = last
+        with self.begin() as transaction:
+            transaction.rekeying().rewrap()
+        return total
+
+    def voice_transform(self, tenant: TenantId) -> VoiceTransform:
+        """Return the transform of a tenant's newest generation, making its first one.
+
+        Not within a write transaction of the same thread.
+
+        Raises:
+            KeyServiceError: the key service is down.
+            TransformLostError: there are protected voiceprints, but no secret.
+            StorageError: the first one cannot be written.
+        """
+        with self.read() as view:
+            found = view.voice_transform(tenant)
+        if found is not None:
+            return found
+        with self.begin() as transaction:
+            return transaction.first_voice_transform(tenant)
 
     def close(self) -> None:
         """Release the files. Safe to call twice."""

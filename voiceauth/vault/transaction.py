@@ -17,6 +17,7 @@ from voiceauth.errors import (
     SubjectExistsError,
     TagMismatchError,
 )
+from voiceauth.keys.voice_transform import VoiceTransform
 from voiceauth.ledger.actor import actor
 from voiceauth.types import (
     Burial,
@@ -33,14 +34,15 @@ from voiceauth.types import (
     TenantId,
     Tombstone,
     Voiceprint,
-    VoiceprintId,
 )
 from voiceauth.vault import codec, ledger_rows, tombstone_rows
 from voiceauth.vault.approval_store import ApprovalRows
 from voiceauth.vault.codec import SubjectRecord
 from voiceauth.vault.faults import translated
 from voiceauth.vault.recording_codec import decode_recordings, encode_recordings
+from voiceauth.vault.rekeying import RekeyRows
 from voiceauth.vault.sealing import Sealer, SubjectKey, require_text
+from voiceauth.vault.voice_rows import VoiceRows
 
 _SUBJECT_COLUMNS = "row_key, tenant, key_id, wrapped_key, record, consent"
 _Value = str | bytes | int | None
@@ -66,6 +68,7 @@ class SqliteTransaction:
         self._sealer = sealer
         self._writable = writable
         self._keys: dict[bytes, SubjectKey] = {}
+        self._voices = VoiceRows(self._select, self._write, sealer)
         self.last_entry: LedgerEntry | None = None
         self.shredded = False
         self.buried = False
@@ -159,20 +162,7 @@ class SqliteTransaction:
     def add_voiceprint(self, tenant: TenantId, voiceprint: Voiceprint) -> None:
         """Store a voiceprint, encrypted under its subject's data key. Raises NotFoundError."""
         row = self._existing(tenant, voiceprint.subject)
-        sealed = self._sealer.seal(
-            self._key(row),
-            codec.encode_voiceprint(voiceprint),
-            "voiceprint",
-            record=voiceprint.voiceprint,
-            model=voiceprint.model,
-        )
-        self._write(
-            "INSERT INTO voiceprints (row_key, model, voiceprint, sealed) VALUES (?,?,?,?)",
-            row.row_key,
-            voiceprint.model,
-            voiceprint.voiceprint,
-            sealed,
-        )
+        self._voices.add(self._key(row), voiceprint)
 
     def voiceprints(
         self, tenant: TenantId, subject: SubjectId, model: ModelHash
@@ -181,26 +171,12 @@ class SqliteTransaction:
 
         Raises:
             TagMismatchError: a row was changed, or moved from another subject, tenant or model.
+            TransformLostError: the secret that they are protected by is missing.
         """
         row = self._find(tenant, subject)
         if row is None:
             return ()
-        key = self._key(row)
-        found = self._select(
-            "SELECT voiceprint, sealed FROM voiceprints WHERE row_key = ? AND model = ? "
-            "ORDER BY id",
-            row.row_key,
-            model,
-        )
-        return tuple(
-            codec.decode_voiceprint(
-                self._sealer.open(key, sealed, "voiceprint", record=name, model=model),
-                voiceprint=VoiceprintId(name),
-                subject=subject,
-                model=model,
-            )
-            for name, sealed in found
-        )
+        return self._voices.read(self._key(row), subject, model)
 
     def keep_latest_voiceprints(
         self, tenant: TenantId, subject: SubjectId, model: ModelHash, keep: int
@@ -252,10 +228,7 @@ class SqliteTransaction:
         row = self._find(tenant, subject)
         if row is None:
             return ()
-        found = self._select(
-            "SELECT sealed FROM pending WHERE row_key = ? AND model = ?", row.row_key, model
-        )
-        return self._segments(row, model, found[0][0]) if found else ()
+        return self._voices.pending(self._key(row), model)
 
     def put_pending_segments(
         self,
@@ -271,16 +244,8 @@ class SqliteTransaction:
         """
         row = self._existing(tenant, subject)
         self._write("DELETE FROM pending WHERE row_key = ? AND model = ?", row.row_key, model)
-        if not segments:
-            return
-        payload = codec.encode_segments(segments)
-        sealed = self._sealer.seal(self._key(row), payload, "pending", model=model)
-        self._write(
-            "INSERT INTO pending (row_key, model, sealed) VALUES (?,?,?)",
-            row.row_key,
-            model,
-            sealed,
-        )
+        if segments:
+            self._voices.put_pending(self._key(row), model, segments)
 
     def recordings(self, tenant: TenantId, subject: SubjectId) -> Sequence[HeardRecording]:
         """Read what was heard of a subject, oldest first; nothing for an unknown subject.
@@ -418,8 +383,29 @@ class SqliteTransaction:
         return (rows[-1].row_key if rows else None), len(rows), changed
 
     def wrapped_under(self, key_id: KeyId) -> int:
-        """Return how many data keys a wrapping key still wraps."""
-        return int(self._select("SELECT count(*) FROM subjects WHERE key_id = ?", key_id)[0][0])
+        """Return how many data keys and voice transforms a wrapping key still wraps."""
+        found = self._select(
+            "SELECT (SELECT count(*) FROM subjects WHERE key_id = ?1) + "
+            "(SELECT count(*) FROM voice_transforms WHERE key_id = ?1)",
+            key_id,
+        )
+        return int(found[0][0])
+
+    def rekeying(self) -> RekeyRows:
+        """Return what moves voiceprints from one transform to the next, in this transaction."""
+        return RekeyRows(self._select, self._write, self._shred, self._sealer, self._voices)
+
+    def voice_transform(self, tenant: TenantId) -> VoiceTransform | None:
+        """Return the transform of a tenant's new rows, None before the first.
+
+        Raises:
+            TransformLostError: there are protected rows, but no secret.
+        """
+        return self._voices.newest(tenant)
+
+    def first_voice_transform(self, tenant: TenantId) -> VoiceTransform:
+        """Return the same, making the first one. Raises KeyServiceError besides."""
+        return self._voices.current(tenant)
 
     def _find(self, tenant: TenantId, subject: SubjectId) -> _Row | None:
         found = self._select(
@@ -471,32 +457,12 @@ class SqliteTransaction:
         )
         self.shredded = True
 
-    def _segments(self, row: _Row, model: ModelHash, sealed: bytes) -> tuple[EnrolmentSegment, ...]:
-        payload = self._sealer.open(self._key(row), sealed, "pending", model=model)
-        return codec.decode_segments(payload)
-
     def _opened(self, row: _Row) -> Subject:
         record, key = self._record(row), self._key(row)
         consent = None
         if row.consent is not None:
             consent = codec.decode_consent(self._sealer.open(key, row.consent, "consent"))
-        prints = self._select(
-            "SELECT model, voiceprint, sealed FROM voiceprints WHERE row_key = ? ORDER BY id",
-            row.row_key,
-        )
-        pending = self._select(
-            "SELECT model, sealed FROM pending WHERE row_key = ? ORDER BY id DESC LIMIT 1",
-            row.row_key,
-        )
-        # The vault does not know which model serves: the newest voiceprint's stands for it.
-        enrolled = [
-            codec.voiceprint_seconds(
-                self._sealer.open(key, sealed, "voiceprint", record=name, model=model)
-            )
-            for model, name, sealed in prints
-            if model == prints[-1][0]
-        ]
-        waiting = [one for model, sealed in pending for one in self._segments(row, model, sealed)]
+        held = self._voices.holdings(key)
         return Subject(
             tenant=row.tenant,
             subject=record.subject,
@@ -504,9 +470,9 @@ class SqliteTransaction:
             created_at=record.created_at,
             groups=record.groups,
             consent=consent,
-            voiceprints=len(prints),
-            net_enrolled_seconds=sum(enrolled, 0.0),
-            pending_seconds=sum((one.net_seconds for one in waiting), 0.0),
+            voiceprints=held.voiceprints,
+            net_enrolled_seconds=held.net_seconds,
+            pending_seconds=held.pending_seconds,
             last_interaction_at=record.last_interaction_at,
         )
 
@@ -518,6 +484,9 @@ class SqliteTransaction:
         self._require_writable()
         with translated():
             return self._live().execute(statement, values).rowcount
+
+    def _shred(self) -> None:
+        self.shredded = True
 
     def _live(self) -> sqlite3.Connection:
         if self._connection is None:
