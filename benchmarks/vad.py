@@ -19,8 +19,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from voiceauth.signal.detector import Detector
 from voiceauth.signal.masks import grow
-from voiceauth.signal.vad import Detector
 from voiceauth.training.pauses import GATE_DB
 
 RATE_HZ = 8000

@@ -4,6 +4,8 @@
 Both look at whole blocks of the source before resampling and keep running sums only.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -94,21 +96,14 @@ class FormatMeter:
     """
 
     def __init__(self, audio_format: AudioFormat) -> None:
-        self._format = audio_format
+        self.format = audio_format
         self._blocks = 0
         self._votes = 0
 
-    def push(self, data: bytes) -> None:
-        """Take the bytes of one whole block."""
-        declared = read(data, self._format.encoding)[:: self._format.channels]
-        if _power(declared) < _ACTIVE_POWER:
-            return
-        self._blocks += 1
-        limit = _SMOOTHER * roughness(declared)
-        others = _other_readings(data, self._format)
-        self._votes += any(
-            _power(other) > _LEAST_OTHER_POWER and roughness(other) < limit for other in others
-        )
+    def vote(self, *, active: bool, suspect: bool) -> None:
+        """Count a block, as ``smoother_otherwise`` judged it."""
+        self._blocks += active
+        self._votes += suspect
 
     @property
     def issues(self) -> tuple[Reason, ...]:
@@ -117,24 +112,65 @@ class FormatMeter:
         return (Reason.FORMAT_SUSPECT,) if suspect else ()
 
 
+def weigh_formats(meters: Sequence[FormatMeter], blocks: Sequence[bytes]) -> None:
+    """Give each stream's meter the bytes of one whole block."""
+    groups: dict[tuple[AudioFormat, int], list[int]] = defaultdict(list)
+    for place, (meter, block) in enumerate(zip(meters, blocks, strict=True)):
+        groups[meter.format, len(block)].append(place)
+    for (audio_format, _), places in groups.items():
+        joined = b"".join([blocks[place] for place in places])
+        active, suspect = smoother_otherwise(joined, len(places), audio_format)
+        for place, one, other in zip(places, active.tolist(), suspect.tolist(), strict=True):
+            meters[place].vote(active=one, suspect=other)
+
+
+def smoother_otherwise(
+    data: bytes, blocks: int, audio_format: AudioFormat
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say which blocks are active, and which of those are far smoother in another reading.
+
+    Args:
+        data: blocks of equal length, one after the other.
+        blocks: how many.
+        audio_format: as declared.
+    """
+    step = audio_format.channels
+    declared = read(data, audio_format.encoding).reshape(blocks, -1)[:, ::step]
+    power, rough = _power_and_roughness(declared)
+    active = power >= _ACTIVE_POWER
+    suspect = np.zeros(blocks, dtype=bool)
+    if active.any():
+        for other in _other_readings(data, blocks, audio_format):
+            its_power, its_rough = _power_and_roughness(other)
+            suspect |= (its_power > _LEAST_OTHER_POWER) & (its_rough < _SMOOTHER * rough)
+    return active, active & suspect
+
+
 def roughness(samples: NDArray[np.float32]) -> float:
     """Return the power of the differences over the power (0 smooth, 2 white, 4 alternating)."""
-    centred = samples - samples.mean()
-    power = float(np.mean(np.square(centred))) + 1e-12
-    return float(np.mean(np.square(np.diff(centred)))) / power
+    return float(_power_and_roughness(samples[np.newaxis])[1][0])
 
 
-def _power(samples: NDArray[np.float32]) -> float:
-    return float(np.mean(np.square(samples - samples.mean()))) if len(samples) else 0.0
+def _power_and_roughness(
+    rows: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return both of each row, without its mean; shape of each (rows,)."""
+    length = max(rows.shape[1], 1)
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    power = np.einsum("ij,ij->i", centred, centred) / np.float32(length)
+    steps = centred[:, 1:] - centred[:, :-1]
+    differences = np.einsum("ij,ij->i", steps, steps) / np.float32(max(length - 1, 1))
+    return power, differences / (power + np.float32(1e-12))
 
 
-def _other_readings(data: bytes, audio_format: AudioFormat) -> list[Samples]:
+def _other_readings(data: bytes, blocks: int, audio_format: AudioFormat) -> list[Samples]:
     """Read the bytes in the ways that they are most often confused with, first channel."""
     step = audio_format.channels
-    even = data[: len(data) - len(data) % 2]
-    swapped = np.frombuffer(even, dtype=">i2").astype(np.float32) / np.float32(32768)
     laws = [Encoding.MULAW, Encoding.ALAW]
-    readings = [read(data, law)[::step] for law in laws if law is not audio_format.encoding]
-    if audio_format.encoding is not Encoding.PCM16LE:
-        readings.append(read(even, Encoding.PCM16LE)[::step])
-    return [*readings, swapped[::step]]
+    readings = [read(data, law) for law in laws if law is not audio_format.encoding]
+    if len(data) // blocks % 2 == 0:
+        if audio_format.encoding is not Encoding.PCM16LE:
+            readings.append(read(data, Encoding.PCM16LE))
+        swapped = np.frombuffer(data, dtype=">i2").astype(np.float32) / np.float32(32768)
+        readings.append(swapped)
+    return [one.reshape(blocks, -1)[:, ::step] for one in readings]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cuts blocks of source samples into spans of net speech: the one path for streams and files."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -8,16 +10,11 @@ from numpy.typing import NDArray
 
 from voiceauth.errors import SettingsError
 from voiceauth.signal.bandwidth import BandwidthMeter
+from voiceauth.signal.detector import Detector, Frames, detect
 from voiceauth.signal.gather import Gatherer, Source
 from voiceauth.signal.options import SpeechOptions
 from voiceauth.signal.resample import Resampler
-from voiceauth.signal.vad import (
-    HOP_SECONDS,
-    MOST_LEAD_SECONDS,
-    MOST_TAIL_SECONDS,
-    Detector,
-    Frames,
-)
+from voiceauth.signal.vad import HOP_SECONDS, MOST_LEAD_SECONDS, MOST_TAIL_SECONDS
 from voiceauth.types import Bandwidth, Quality, Reason, Samples, Span
 from voiceauth.units import Hertz, Seconds
 
@@ -57,12 +54,12 @@ class SpeechCutter:
 
     def __init__(self, rate_hz: Hertz, options: SpeechOptions) -> None:
         check_options(options)
-        self._rate_hz = rate_hz
+        self.rate_hz = rate_hz
         self._resampler = Resampler(rate_hz, options.rate_hz)
-        self._detector = Detector(options.rate_hz, options.lead_seconds, options.tail_seconds)
+        self.detector = Detector(options.rate_hz, options.lead_seconds, options.tail_seconds)
         self._meter = BandwidthMeter(rate_hz)
         self._gatherer = Gatherer(options)
-        self._offset: float | None = None
+        self.offset: float | None = None
         self._origin = 0.0
         self._section_samples = 0
         self._source_hops: NDArray[np.float64] = np.zeros((0, 2))
@@ -88,13 +85,32 @@ class SpeechCutter:
             block: finite samples.
             issues: what is known of the stream beside its bandwidth.
         """
-        if len(block) == 0:
-            return []
+        return take_together([self], [block], [issues])[0]
+
+    def measured(
+        self, block: Samples, hops: NDArray[np.float64], offset: float, free: Samples
+    ) -> Samples:
+        """Note what was measured on a block, and return its samples at the model's rate.
+
+        Args:
+            block: as it came.
+            hops: clipped fraction and offset of each 10 ms of it, shape (hops, 2).
+            offset: running one at its end.
+            free: the block without its offset.
+        """
+        self.offset = offset
         self._meter.push(block)
-        self._note_hops(block)
+        self._source_hops = np.concatenate([self._source_hops, hops])
         self._section_samples += len(block)
-        samples = self._resampler.push(self._without_offset(block))
-        return self._gather(self._detector.push(samples), issues)
+        return self._resampler.push(free)
+
+    def gather(self, frames: Frames, issues: tuple[Reason, ...]) -> list[Span]:
+        """Take decided frames, return the spans that they complete."""
+        count = len(frames.speech)
+        hops, self._source_hops = self._source_hops[:count], self._source_hops[count:]
+        if len(hops) < count:  # the resampler may round the last hop up
+            hops = np.concatenate([hops, np.zeros((count - len(hops), 2))])
+        return self._gatherer.take(frames, hops, self._source(issues))
 
     def cut_every(self, span_seconds: Seconds) -> None:
         """Close spans after this much net speech from now on, the open one included."""
@@ -107,10 +123,10 @@ class SpeechCutter:
 
     def close(self, lost_seconds: Seconds = 0.0, issues: tuple[Reason, ...] = ()) -> list[Span]:
         """End the section (at a gap, or the end); what follows is not joined to it."""
-        spans = self._gather(self._detector.push(self._resampler.flush()), issues)
-        spans += self._gather(self._detector.flush(), issues)
+        spans = self.gather(self.detector.push(self._resampler.flush()), issues)
+        spans += self.gather(self.detector.flush(), issues)
         spans += self._gatherer.close(self._source(issues))
-        self._origin += self._section_samples / self._rate_hz + lost_seconds
+        self._origin += self._section_samples / self.rate_hz + lost_seconds
         self._section_samples = 0
         self._source_hops = self._source_hops[:0]
         self._gatherer.start_section(self._origin)
@@ -119,27 +135,63 @@ class SpeechCutter:
     def _source(self, issues: tuple[Reason, ...]) -> Source:
         return Source(self._meter.bandwidth, issues + self._meter.issues)
 
-    def _gather(self, frames: Frames, issues: tuple[Reason, ...]) -> list[Span]:
-        count = len(frames.speech)
-        hops, self._source_hops = self._source_hops[:count], self._source_hops[count:]
-        # The resampler may round the last hop up.
-        hops = np.concatenate([hops, np.zeros((count - len(hops), 2))])
-        return self._gatherer.take(frames, hops, self._source(issues))
 
-    def _note_hops(self, block: Samples) -> None:
-        """Queue the clipped fraction and the mean of each 10 ms of the source."""
-        count = max(1, round(len(block) / (self._rate_hz * HOP_SECONDS)))
-        edges = np.arange(count) * len(block) // count
-        sizes = np.diff(np.append(edges, len(block)))
-        clipped = np.add.reduceat((np.abs(block) >= _RAIL).astype(np.float64), edges) / sizes
-        means = np.add.reduceat(block.astype(np.float64), edges) / sizes
-        found = np.stack([clipped, means], axis=1)
-        self._source_hops = np.concatenate([self._source_hops, found])
+def take_together(
+    cutters: Sequence[SpeechCutter],
+    blocks: Sequence[Samples],
+    issues: Sequence[tuple[Reason, ...]],
+) -> list[list[Span]]:
+    """Give each stream its block, and return the spans that each one completes.
 
-    def _without_offset(self, block: Samples) -> Samples:
-        """Subtract a slow running mean, ramped over the block so that nothing clicks."""
-        mean = float(block.mean())
-        before = mean if self._offset is None else self._offset
-        self._offset = before + _OFFSET_PACE * (mean - before)
-        ramp = np.linspace(before, self._offset, len(block), endpoint=False, dtype=np.float32)
-        return block - ramp
+    Args:
+        cutters: of the streams, each once.
+        blocks: of each, finite source samples, shape (samples,).
+        issues: what is known of each beside its bandwidth.
+    """
+    groups: dict[tuple[Hertz, int], list[int]] = defaultdict(list)
+    for place, (cutter, block) in enumerate(zip(cutters, blocks, strict=True)):
+        if len(block):
+            groups[cutter.rate_hz, len(block)].append(place)
+    found: list[list[Span]] = [[] for _ in cutters]
+    places = [place for group in groups.values() for place in group]
+    samples: list[Samples] = []
+    for (rate_hz, _), group in groups.items():
+        rows = np.stack([blocks[place] for place in group])
+        hops = _hops(rows, rate_hz)
+        offsets, free = _without_offset(rows, [cutters[place].offset for place in group])
+        for number, place in enumerate(group):
+            row = (hops[number], offsets[number], free[number])
+            samples.append(cutters[place].measured(rows[number], *row))
+    frames = detect([cutters[place].detector for place in places], samples)
+    for place, decided in zip(places, frames, strict=True):
+        found[place] = cutters[place].gather(decided, issues[place])
+    return found
+
+
+def _hops(rows: Samples, rate_hz: Hertz) -> NDArray[np.float64]:
+    """Clipped fraction and mean of each 10 ms of blocks, shape (blocks, hops, 2)."""
+    length = rows.shape[1]
+    count = max(1, round(length / (rate_hz * HOP_SECONDS)))
+    edges = np.arange(count) * length // count
+    sizes = np.diff(np.append(edges, length))
+    found = np.empty((len(rows), count, 2))
+    clipped = (np.abs(rows) >= _RAIL).astype(np.float64)
+    found[..., 0] = np.add.reduceat(clipped, edges, axis=1) / sizes
+    found[..., 1] = np.add.reduceat(rows.astype(np.float64), edges, axis=1) / sizes
+    return found
+
+
+def _without_offset(rows: Samples, before: Sequence[float | None]) -> tuple[list[float], Samples]:
+    """Subtract slow running means, ramped over the blocks so that nothing clicks.
+
+    Returns:
+        The means at the end of the blocks, and the blocks without them.
+    """
+    means = rows.mean(axis=1).astype(np.float64)
+    pairs = zip(before, means.tolist(), strict=True)
+    starts = np.array([mean if one is None else one for one, mean in pairs])
+    ends = starts + _OFFSET_PACE * (means - starts)
+    length = rows.shape[1]
+    steps = ((ends - starts) / length)[:, np.newaxis]
+    ramps = np.arange(length) * steps + starts[:, np.newaxis]
+    return ends.tolist(), rows - ramps.astype(np.float32)

@@ -5,6 +5,8 @@ It does not read containers: a stream that begins with a file header is refused,
 would be heard as noise and its declared format is unlikely to be true.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -70,7 +72,7 @@ class StreamDecoder:
 
     def __init__(self, audio_format: AudioFormat) -> None:
         check_format(audio_format)
-        self._format = audio_format
+        self.format = audio_format
         self._frame_bytes = bytes_per_frame(audio_format)
         self._rest = b""
         self._head: bytes | None = b""
@@ -81,12 +83,12 @@ class StreamDecoder:
         Raises:
             BadAudioError: the stream begins with the header of an audio file.
         """
-        self._check_head(data)
+        self.check_head(data)
         data = self._rest + data
         whole = len(data) - len(data) % self._frame_bytes
         self._rest = data[whole:]
-        samples = read(data[:whole], self._format.encoding)
-        return samples[self._format.channel :: self._format.channels]
+        samples = read(data[:whole], self.format.encoding)
+        return samples[self.format.channel :: self.format.channels]
 
     def finish(self) -> None:
         """Raise BadAudioError if the stream ended inside a sample or a stereo frame."""
@@ -96,7 +98,8 @@ class StreamDecoder:
                 detail=f"{len(self._rest)} of {self._frame_bytes} bytes",
             )
 
-    def _check_head(self, data: bytes) -> None:
+    def check_head(self, data: bytes) -> None:
+        """Raise BadAudioError if the stream begins with the header of an audio file."""
         if self._head is None:
             return
         self._head = (self._head + data)[:_HEADER_BYTES]
@@ -107,3 +110,20 @@ class StreamDecoder:
                 )
         if len(self._head) == _HEADER_BYTES:
             self._head = None
+
+
+def decode_together(decoders: Sequence[StreamDecoder], blocks: Sequence[bytes]) -> list[Samples]:
+    """Decode a block of whole frames of each stream; heads were checked, no bytes are left over.
+
+    Returns:
+        Of each stream, samples of the caller's channel, float32, shape (samples,).
+    """
+    groups: dict[tuple[AudioFormat, int], list[int]] = defaultdict(list)
+    for place, (decoder, block) in enumerate(zip(decoders, blocks, strict=True)):
+        groups[decoder.format, len(block)].append(place)
+    found: dict[int, Samples] = {}
+    for (audio_format, _), places in groups.items():
+        joined = read(b"".join([blocks[place] for place in places]), audio_format.encoding)
+        rows = joined.reshape(len(places), -1, audio_format.channels)[:, :, audio_format.channel]
+        found.update(zip(places, rows, strict=True))
+    return [found[place] for place in range(len(decoders))]

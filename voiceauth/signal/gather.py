@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from voiceauth.signal.detector import Frames
 from voiceauth.signal.masks import Mask
 from voiceauth.signal.options import SpeechOptions
 from voiceauth.signal.quality import DISQUALIFYING, Sums, judge
-from voiceauth.signal.vad import HOP_SECONDS, Frames
+from voiceauth.signal.vad import HOP_SECONDS
 from voiceauth.types import Bandwidth, Quality, Reason, Samples, Span
 from voiceauth.units import Seconds
 
@@ -20,6 +21,25 @@ class Source:
 
     bandwidth: Bandwidth
     issues: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lines:
+    """Decided frames as they are gathered.
+
+    Attributes:
+        samples: shape (frames, hop).
+        tone: None where there is none.
+        digits: None where there is none.
+        sums: what is summed over speech, in the order of ``Sums``, shape (frames, 5).
+    """
+
+    samples: Samples
+    kept: Mask
+    tone: Mask | None
+    digits: Mask | None
+    speech: Mask
+    sums: NDArray[np.float64]
 
 
 class Gatherer:
@@ -80,21 +100,31 @@ class Gatherer:
             hops: clipped fraction and offset of each at the source, shape (frames, 2).
             source: for the quality of the spans.
         """
-        marked = self._marked(len(frames.speech))
-        speech = frames.speech & ~marked
-        kept = frames.kept & ~marked
-        digits = frames.dtmf | marked
+        speech, kept, digits = frames.speech, frames.kept, frames.dtmf
+        if self._excluded:
+            marked = self._marked(len(speech))
+            speech, kept, digits = speech & ~marked, kept & ~marked, digits | marked
+        lines = _Lines(
+            samples=frames.samples,
+            kept=kept,
+            tone=frames.tone if frames.tone.any() else None,
+            digits=digits if digits.any() else None,
+            speech=speech,
+            sums=np.concatenate([frames.powers, hops], axis=1),
+        )
         spans = []
-        start = 0
+        counted = np.cumsum(speech)
+        start, spoken = 0, 0
         while start < len(speech):
-            wanted = self._wanted() - self._sums.frames
-            reached = np.flatnonzero(np.cumsum(speech[start:]) >= wanted)
-            stop = start + int(reached[0]) + 1 if len(reached) else len(speech)
-            part = slice(start, stop)
-            self._add(frames, hops, part, (speech[part], kept[part], digits[part]))
-            if len(reached):
+            wanted = spoken + self._wanted() - self._sums.frames
+            stop = int(np.searchsorted(counted, wanted)) + 1
+            full = stop <= len(speech)
+            stop = min(stop, len(speech))
+            found = int(counted[stop - 1]) - spoken
+            self._add(lines, slice(start, stop), found)
+            if full:
                 spans.append(self._close(source))
-            start = stop
+            start, spoken = stop, spoken + found
         self._next_frame += len(speech)
         return spans
 
@@ -120,37 +150,33 @@ class Gatherer:
             self._excluded = [pair for pair in self._excluded if pair[1] > times[-1]]
         return marked
 
-    def _add(
-        self,
-        frames: Frames,
-        hops: NDArray[np.float64],
-        part: slice,
-        marks: tuple[Mask, Mask, Mask],
-    ) -> None:
-        speech, kept, digits = marks
-        # Tones count against a span only once its speech has begun: ring-back precedes every call.
-        begun = (np.cumsum(speech) > 0) | (self._sums.frames > 0)
-        samples = frames.samples[part]
-        found = Sums(
-            frames=int(speech.sum()),
-            power=float(np.mean(np.square(samples[speech]), axis=1).sum()),
-            band_power=float(frames.band_power[part][speech].sum()),
-            noise_power=float(frames.noise_power[part][speech].sum()),
-            clipped=float(hops[part][speech, 0].sum()),
-            offset=float(hops[part][speech, 1].sum()),
-            tones=int((frames.tone[part] & begun).sum()),
-            digits=int((digits & begun).sum()),
-        )
-        self._sums = self._sums.plus(found)
-        self._all = self._all.plus(found)
-        if kept.any():
-            index = self._next_frame + part.start + np.flatnonzero(kept)
+    def _add(self, lines: "_Lines", part: slice, frames: int) -> None:
+        tones, digits = self._tones(lines, part)
+        if frames or tones or digits:
+            weights = lines.speech[part].astype(np.float64)
+            power, band, noise, clipped, offset = (weights @ lines.sums[part]).tolist()
+            found = Sums(frames, power, band, noise, clipped, offset, tones, digits)
+            self._sums = self._sums.plus(found)
+            self._all = self._all.plus(found)
+        kept = np.flatnonzero(lines.kept[part])
+        if len(kept):
+            index = self._next_frame + part.start + kept
             if not self._pieces:
                 self._first_frame = int(index[0])
             self._last_frame = int(index[-1])
-            self._pieces.append(samples[kept].reshape(-1))
+            self._pieces.append(lines.samples[part][kept].reshape(-1))
             self._places.append(index + round(self._origin / HOP_SECONDS))
         self._drop_stale_context()
+
+    def _tones(self, lines: "_Lines", part: slice) -> tuple[int, int]:
+        """Count the frames of tones and digits of a part that count against its span."""
+        if lines.tone is None and lines.digits is None:
+            return 0, 0
+        # Tones count against a span only once its speech has begun: ring-back precedes every call.
+        begun = (np.cumsum(lines.speech[part]) > 0) | (self._sums.frames > 0)
+        tones = 0 if lines.tone is None else int((lines.tone[part] & begun).sum())
+        digits = 0 if lines.digits is None else int((lines.digits[part] & begun).sum())
+        return tones, digits
 
     def _drop_stale_context(self) -> None:
         """Without speech only the lead before speech to come is worth keeping, not an old tail."""

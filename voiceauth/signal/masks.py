@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Morphology on frame masks: growing and opening runs, vectorised."""
+"""Morphology on frame masks: growing and opening runs, vectorised over frames and streams.
+
+A mask has shape (..., frames); what comes before the last axis are streams of their own.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,12 +10,16 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 
 
-def counts(mask: Mask, before: int, after: int) -> NDArray[np.int64]:
-    """Count the set frames from ``before`` frames earlier to ``after`` later; shape (frames,)."""
-    total = np.concatenate([[0], np.cumsum(mask)])
-    index = np.arange(len(mask))
-    last = np.minimum(index + after + 1, len(mask))
-    return np.asarray(total[last] - total[np.maximum(index - before, 0)], dtype=np.int64)
+def counts(mask: Mask, before: int, after: int) -> NDArray[np.int32]:
+    """Count the set frames from ``before`` frames earlier to ``after`` later; shape of the mask."""
+    frames = mask.shape[-1]
+    # Sums run from before the first frame to behind the last one, so that slices need no bounds.
+    total = np.zeros((*mask.shape[:-1], before + frames + after + 1), dtype=np.int32)
+    np.cumsum(mask, axis=-1, out=total[..., before + 1 : before + 1 + frames])
+    if frames:
+        total[..., before + 1 + frames :] = total[..., before + frames, np.newaxis]
+    ends = total[..., before + after + 1 :]
+    return np.asarray(ends - total[..., :frames], dtype=np.int32)
 
 
 def grow(mask: Mask, before: int, after: int) -> Mask:

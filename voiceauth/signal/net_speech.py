@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The room's front door for live audio: bytes of one stream in, spans of net speech out."""
 
-from voiceauth.errors import BadAudioError, SettingsError
-from voiceauth.signal.bandwidth import FormatMeter
-from voiceauth.signal.cutter import BLOCK_SECONDS, SpeechCutter
-from voiceauth.signal.decoder import StreamDecoder, bytes_per_frame
+from collections.abc import Sequence
+
+from voiceauth.errors import BadAudioError, EngineError, SettingsError
+from voiceauth.signal.bandwidth import FormatMeter, weigh_formats
+from voiceauth.signal.cutter import BLOCK_SECONDS, SpeechCutter, take_together
+from voiceauth.signal.decoder import StreamDecoder, bytes_per_frame, decode_together
 from voiceauth.signal.options import SpeechOptions
 from voiceauth.signal.vad import HOP_SECONDS
 from voiceauth.types import AudioFormat, Bandwidth, Quality, Span
 from voiceauth.units import Seconds
 
-__all__ = ["NetSpeech", "SpeechOptions"]
+__all__ = ["NetSpeech", "SpeechOptions", "push_together"]
 
 
 class NetSpeech:
@@ -30,9 +32,9 @@ class NetSpeech:
         audio_format: AudioFormat,
         options: SpeechOptions = SpeechOptions(),  # noqa: B008 - frozen
     ) -> None:
-        self._decoder = StreamDecoder(audio_format)
-        self._cutter = SpeechCutter(audio_format.rate_hz, options)
-        self._format_meter = FormatMeter(audio_format)
+        self.decoder = StreamDecoder(audio_format)
+        self.cutter = SpeechCutter(audio_format.rate_hz, options)
+        self.format_meter = FormatMeter(audio_format)
         self._rate_hz = audio_format.rate_hz
         self._frame_bytes = bytes_per_frame(audio_format)
         self._block_bytes = round(audio_format.rate_hz * BLOCK_SECONDS) * self._frame_bytes
@@ -48,16 +50,16 @@ class NetSpeech:
     @property
     def net_seconds(self) -> Seconds:
         """Net speech that counts, including what is gathered but not yet in a span."""
-        return self._cutter.net_seconds
+        return self.cutter.net_seconds
 
     @property
     def bandwidth(self) -> Bandwidth:
         """True bandwidth of the source; wideband only once it was heard."""
-        return self._cutter.bandwidth
+        return self.cutter.bandwidth
 
     def quality(self) -> Quality | None:
         """Quality of all speech so far, None before any."""
-        return self._cutter.quality(self._format_meter.issues)
+        return self.cutter.quality(self.format_meter.issues)
 
     def push(self, data: bytes) -> list[Span]:
         """Take bytes of any number, return the spans that they complete.
@@ -65,14 +67,24 @@ class NetSpeech:
         Raises:
             BadAudioError: the stream begins with the header of an audio file.
         """
+        spans = push_together([self], [data])[0]
+        if isinstance(spans, EngineError):
+            raise spans
+        return spans
+
+    def receive(self, data: bytes) -> None:
+        """Keep bytes until ``next_block`` asks for them. Raises BadAudioError as ``push``."""
+        self.decoder.check_head(data)
         self._received_bytes += len(data)
         self._waiting += data
-        spans: list[Span] = []
-        whole = len(self._waiting) - len(self._waiting) % self._block_bytes
-        for start in range(0, whole, self._block_bytes):
-            spans += self._block(bytes(self._waiting[start : start + self._block_bytes]))
-        del self._waiting[:whole]
-        return spans
+
+    def next_block(self) -> bytes | None:
+        """Return the next whole block of what was received, None without one."""
+        if len(self._waiting) < self._block_bytes:
+            return None
+        block = bytes(self._waiting[: self._block_bytes])
+        del self._waiting[: self._block_bytes]
+        return block
 
     def gap(self, lost_seconds: Seconds) -> list[Span]:
         """Note lost audio: speech on both sides is not joined.
@@ -83,8 +95,8 @@ class NetSpeech:
         if not 0.0 <= lost_seconds < float("inf"):
             raise BadAudioError("A gap's length must be finite and not negative.")
         spans = self._rest()
-        self._decoder.finish()
-        spans += self._cutter.close(lost_seconds, self._format_meter.issues)
+        self.decoder.finish()
+        spans += self.cutter.close(lost_seconds, self.format_meter.issues)
         self._lost_seconds += lost_seconds
         return spans
 
@@ -96,7 +108,7 @@ class NetSpeech:
         """
         if not 0.0 <= seconds < float("inf"):
             raise BadAudioError("A key press must have a finite length that is not negative.")
-        self._cutter.exclude(self.heard_seconds + self._lost_seconds, seconds)
+        self.cutter.exclude(self.heard_seconds + self._lost_seconds, seconds)
         return []
 
     def cut_every(self, span_seconds: Seconds) -> None:
@@ -107,7 +119,7 @@ class NetSpeech:
         """
         if not HOP_SECONDS <= span_seconds < float("inf"):
             raise SettingsError("A span must have a finite length.")
-        self._cutter.cut_every(span_seconds)
+        self.cutter.cut_every(span_seconds)
 
     def finish(self) -> list[Span]:
         """End the stream and return the last spans.
@@ -123,7 +135,46 @@ class NetSpeech:
         return self._block(rest)
 
     def _block(self, data: bytes) -> list[Span]:
-        samples = self._decoder.push(data)
-        if len(data) == self._block_bytes:
-            self._format_meter.push(data)
-        return self._cutter.take(samples, self._format_meter.issues)
+        samples = self.decoder.push(data)
+        return self.cutter.take(samples, self.format_meter.issues)
+
+
+def push_together(
+    streams: Sequence[NetSpeech], chunks: Sequence[bytes]
+) -> list[list[Span] | EngineError]:
+    """Push bytes to each of several streams, as ``NetSpeech.push`` does to one.
+
+    Blocks that are there at the same time are worked on in one pass, which costs little more than a
+    single one; each stream's spans are those that it would have alone.
+
+    Args:
+        streams: each once.
+        chunks: bytes of each, any number.
+
+    Returns:
+        Of each stream its spans, or the error that ends it.
+    """
+    found: list[list[Span]] = [[] for _ in streams]
+    failed: dict[int, EngineError] = {}
+    for place, (stream, chunk) in enumerate(zip(streams, chunks, strict=True)):
+        try:
+            stream.receive(chunk)
+        except EngineError as error:
+            failed[place] = error
+    running = [place for place in range(len(streams)) if place not in failed]
+    while running:
+        turns = [(place, streams[place].next_block()) for place in running]
+        running = [place for place, block in turns if block is not None]
+        blocks = [block for _, block in turns if block is not None]
+        heard = _round([streams[place] for place in running], blocks)
+        for place, spans in zip(running, heard, strict=True):
+            found[place] += spans
+    return [failed.get(place, spans) for place, spans in enumerate(found)]
+
+
+def _round(streams: Sequence[NetSpeech], blocks: Sequence[bytes]) -> list[list[Span]]:
+    """Give each stream one whole block."""
+    samples = decode_together([one.decoder for one in streams], blocks)
+    weigh_formats([one.format_meter for one in streams], blocks)
+    issues = [one.format_meter.issues for one in streams]
+    return take_together([one.cutter for one in streams], samples, issues)

@@ -59,32 +59,37 @@ def lines(spectrum: Floats) -> tuple[Floats, NDArray[np.int64]]:
 def find_tones(
     share: Floats, peaks: NDArray[np.int64], power: Floats, bin_hz: float, first_hz: Hertz
 ) -> tuple[Mask, Mask]:
-    """Mark the frames of any tone, and those of DTMF digits; both of shape (frames,).
+    """Mark the frames of any tone, and those of DTMF digits; both of shape (..., frames).
 
     Args:
-        share: from ``lines``.
-        peaks: from ``lines``.
-        power: mean square of the frames.
+        share: from ``lines``, shape (..., frames).
+        peaks: from ``lines``, shape (..., frames, 2).
+        power: mean square of the frames, shape (..., frames).
         bin_hz: spacing of the bins.
         first_hz: frequency of bin 0 in ``peaks``.
     """
-    if len(share) == 0:
-        return np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)
-    ordered = np.sort(peaks, axis=1)
     loud = power > _LEAST_POWER
+    low_line, high_line = peaks.min(axis=-1), peaks.max(axis=-1)
     # The stronger line must stand still; the weaker one is noise where there is one line only.
-    moved = np.abs(np.diff(peaks[:, 0], prepend=peaks[:1, 0])) > 1
+    still = _still(peaks[..., 0])
     # Two lines of like strength may change places from frame to frame.
-    swapped = (np.abs(np.diff(ordered, axis=0, prepend=ordered[:1])) <= 1).all(axis=1)
-    steady = loud & (~moved | swapped)
-    hertz = (ordered * bin_hz + first_hz).astype(np.float64)
-    low = _near(hertz[:, 0], _LOW_GROUP_HZ, bin_hz)
-    high = _near(hertz[:, 1], _HIGH_GROUP_HZ, bin_hz)
+    steady = loud & (still | (_still(low_line) & _still(high_line)))
+    low = _near(low_line * bin_hz + first_hz, _LOW_GROUP_HZ, bin_hz)
+    high = _near(high_line * bin_hz + first_hz, _HIGH_GROUP_HZ, bin_hz)
     dtmf = keep_long_runs(steady & low & high & (share > _DTMF_SHARE), _LEAST_DTMF_FRAMES)
     tone = keep_long_runs(steady & (share > _TONE_SHARE), _LEAST_FRAMES) | dtmf
     return grow(tone, _EDGE_FRAMES, _EDGE_FRAMES), dtmf
 
 
+def _still(bins: NDArray[np.int64]) -> Mask:
+    """Mark frames whose line is where it was in the frame before; the first one is."""
+    found = np.ones(bins.shape, dtype=bool)
+    found[..., 1:] = np.abs(bins[..., 1:] - bins[..., :-1]) <= 1
+    return found
+
+
 def _near(hertz: NDArray[np.float64], group: tuple[float, ...], tolerance_hz: float) -> Mask:
-    distance = np.abs(hertz[:, None] - np.asarray(group))
-    return np.asarray(distance.min(axis=1) <= tolerance_hz, dtype=bool)
+    near = np.zeros(hertz.shape, dtype=bool)
+    for one in group:
+        near |= np.abs(hertz - one) <= tolerance_hz
+    return near

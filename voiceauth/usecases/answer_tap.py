@@ -16,9 +16,9 @@ from voiceauth.liveness.challenge import (
 from voiceauth.ports import Recognizer
 from voiceauth.signal.cutter import BLOCK_SECONDS
 from voiceauth.signal.decoder import StreamDecoder, bytes_per_frame
+from voiceauth.signal.detector import Detector
 from voiceauth.signal.options import SpeechOptions
 from voiceauth.signal.resample import Resampler
-from voiceauth.signal.vad import Detector
 from voiceauth.types import AudioFormat, Challenge, ChallengeCause, Recognition, Samples
 from voiceauth.units import Hertz, Seconds
 
