@@ -346,7 +346,7 @@ async def test_a_bug_in_the_signal_room_leads_to_step_up(
     def broken(*_: object) -> None:
         raise RuntimeError(PRIVATE)
 
-    monkeypatch.setattr(NetSpeech, "push", broken)
+    monkeypatch.setattr(NetSpeech, "next_block", broken)
 
     outcome = await verify(service)
 

@@ -4,8 +4,9 @@
 The order of one stream:
 
 (1) The first message is ``open``, once. Before it nothing is looked at.
-(2) Audio and marks reach the use case in stream order. Short chunks are collected to a tenth of a
-    second, long ones are heard beside the event loop.
+(2) Audio and marks reach the use case in stream order. Short chunks are collected until the signal
+    room can do something with them, and heard together with those of other calls; long ones are
+    heard beside them. News is looked for after each span and mark, and twice a second.
 (3) Counted spans are embedded in the pool; while they are, nothing is read, so a fast client is
     slowed by flow control.
 (4) The stream ends when the use case has enough, when ``end`` comes, or when the client half-closes
@@ -22,7 +23,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
 import structlog
@@ -32,14 +33,15 @@ from voiceauth.errors import EngineError, StreamOrderError, StreamTooLongError, 
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.service.interceptors import Unreadable
 from voiceauth.service.logging import failure
+from voiceauth.service.patience import Patience
 from voiceauth.service.runtime import Runtime
 from voiceauth.types import AudioFormat, CallId, Encoding, Span, TenantId
-from voiceauth.units import Seconds
+from voiceauth.usecases.listening import HearingCall
 
-BATCH_SECONDS = 0.1
-"""Shorter audio is collected before it is heard."""
 LONG_SECONDS = 1.0
-"""Longer audio is heard beside the event loop."""
+"""Longer audio is not heard together with other calls, which would wait for it."""
+LOOK_SECONDS = 0.5
+"""Audio after which news is looked for, though no span was completed."""
 HALF_CLOSE_SECONDS = 0.05
 """A cancelled call looks like a half-closed one for a moment; the cancellation follows within."""
 LINGER_SECONDS = 1.0
@@ -50,22 +52,6 @@ _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
 Reply = TypeVar("Reply")
 
 
-class Hearing(Protocol):
-    """The listening half of a use case."""
-
-    def hear(self, data: bytes) -> list[Span]:
-        """Take audio bytes."""
-
-    def gap(self, lost_seconds: Seconds) -> list[Span]:
-        """Note lost audio."""
-
-    def dtmf(self, digit: str, seconds: Seconds) -> list[Span]:
-        """Note a key press."""
-
-    def finish(self) -> list[Span]:
-        """End the audio."""
-
-
 class Talk(ABC, Generic[Reply]):
     """What differs between the three streams. One instance per stream."""
 
@@ -73,7 +59,7 @@ class Talk(ABC, Generic[Reply]):
     """True from the moment at which a lost call leaves a record."""
 
     @abstractmethod
-    async def open(self, opening: Any) -> tuple[Hearing, AudioFormat]:
+    async def open(self, opening: Any) -> tuple[HearingCall, AudioFormat]:
         """Begin, from the ``open`` message. What it raises ends the stream."""
 
     @property
@@ -102,7 +88,7 @@ class Talk(ABC, Generic[Reply]):
     async def conclude(self) -> Reply:
         """Record the outcome and return the final answer."""
 
-    def go_on(self, *, ended: bool) -> Hearing | None:
+    def go_on(self, *, ended: bool) -> HearingCall | None:
         """Say that listening goes on after the answer that was sent; None if it does not.
 
         Args:
@@ -139,8 +125,10 @@ class Drive(Generic[Reply]):
         self._context = context
         self._runtime = runtime
         self._limits: ServerSettings = runtime.limits
-        self._hearing: Hearing | None = None
+        self._patience = Patience(runtime.limits.idle_seconds)
+        self._hearing: HearingCall | None = None
         self._second_bytes = 0
+        self._unlooked_bytes = 0
         self._waiting = bytearray()
         self._concluding = False
         self._ended = False
@@ -178,7 +166,8 @@ class Drive(Generic[Reply]):
         try:
             async with asyncio.timeout(self._limits.max_stream_seconds):
                 with engine_errors_only("the call"):
-                    await converse()
+                    async with self._patience.watched():
+                        await converse()
         except TimeoutError as error:
             raise StreamTooLongError from error
 
@@ -235,7 +224,7 @@ class Drive(Generic[Reply]):
         if len(data) > self._limits.max_message_bytes:
             raise TooLargeError("The audio chunk is larger than the server takes.")
         self._waiting += data
-        if len(self._waiting) >= self._second_bytes * BATCH_SECONDS:
+        if len(self._waiting) >= self._listener.speech.missing_bytes:
             await self._flush()
 
     async def _mark(self, note: Callable[[], list[Span]]) -> None:
@@ -244,7 +233,7 @@ class Drive(Generic[Reply]):
         if not self._talk.done:
             with engine_errors_only("the signal room"):
                 spans = note()
-            await self._heard(spans)
+            await self._heard(spans, look=True)
 
     async def _flush(self) -> None:
         data = bytes(self._waiting)
@@ -252,11 +241,11 @@ class Drive(Generic[Reply]):
         if not data:
             return
         if len(data) <= self._second_bytes * LONG_SECONDS:
-            with engine_errors_only("the signal room"):
-                spans = self._listener.hear(data)
+            spans = await self._runtime.ear.hear(self._listener, data)
         else:
             spans = await self._runtime.inference.run(lambda: self._hear_guarded(data))
-        await self._heard(spans)
+        self._unlooked_bytes += len(data)
+        await self._heard(spans, look=self._unlooked_bytes >= self._second_bytes * LOOK_SECONDS)
 
     def _hear_guarded(self, data: bytes) -> list[Span]:
         with engine_errors_only("the signal room"):
@@ -266,28 +255,29 @@ class Drive(Generic[Reply]):
         self._ended = True
         await self._mark(self._listener.finish)
 
-    async def _heard(self, spans: Sequence[Span]) -> None:  # (3)
+    async def _heard(self, spans: Sequence[Span], *, look: bool) -> None:  # (3)
         for span in spans:
             if self._talk.done:
                 return
             await self._say(await self._talk.take(span))
-        if not self._talk.done:
-            await self._talk.attend()
+        if self._talk.done:
+            return
+        await self._talk.attend()
+        if look:
+            self._unlooked_bytes = 0
             await self._say(self._talk.news())
 
     @property
-    def _listener(self) -> Hearing:
+    def _listener(self) -> HearingCall:
         if self._hearing is None:
             raise StreamOrderError
         return self._hearing
 
     async def _next(self) -> Any:
         """Read one message, or None at the end of the client's side."""
-        try:
-            async with asyncio.timeout(self._limits.idle_seconds):
-                message = await self._context.read()
-        except TimeoutError as error:
-            raise StreamTooLongError("The stream was silent for too long.") from error
+        self._patience.begin()
+        message = await self._context.read()
+        self._patience.end()
         if isinstance(message, Unreadable):
             raise message.error
         return None if message is _EOF else message

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from voiceauth.errors import EngineError, InternalError, TooShortError
-from voiceauth.service.drive import Drive, Hearing, Talk, bind_call, recorded
+from voiceauth.service.drive import Drive, Talk, bind_call, recorded
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.service.runtime import Runtime, in_vault
 from voiceauth.types import AudioFormat, EnrolmentProgress, Span
 from voiceauth.usecases.enrol_subject import EnrolCall, EnrolmentRequest
 from voiceauth.usecases.identifiers import call_id, subject_id, tenant_id
+from voiceauth.usecases.listening import HearingCall
 from voiceauth.v1 import enrolment_pb2, enrolment_pb2_grpc
 from voiceauth.wire.audio import format_from_wire
 from voiceauth.wire.enrolment import progress_to_wire, result_to_wire
@@ -32,7 +33,7 @@ class EnrolTalk(Talk[enrolment_pb2.EnrolResponse]):
         self._first: EnrolmentProgress | None = None
         self._tried = False
 
-    async def open(self, opening: enrolment_pb2.EnrolOpen) -> tuple[Hearing, AudioFormat]:
+    async def open(self, opening: enrolment_pb2.EnrolOpen) -> tuple[HearingCall, AudioFormat]:
         """Check the request and the permission."""
         request = EnrolmentRequest(
             call=call_id(opening.call_id),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from voiceauth.errors import EngineError, InternalError, TooShortError
-from voiceauth.service.drive import Hearing, Talk, bind_call, recorded
+from voiceauth.service.drive import Talk, bind_call, recorded
 from voiceauth.service.evidence import noticeable
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.service.runtime import Runtime, in_vault
@@ -16,6 +16,7 @@ from voiceauth.usecases.identify_caller import (
     IdentificationRequest,
     IdentifyCall,
 )
+from voiceauth.usecases.listening import HearingCall
 from voiceauth.v1 import verification_pb2
 from voiceauth.wire.audio import format_from_wire
 from voiceauth.wire.identification import ranking_to_wire
@@ -30,7 +31,7 @@ class IdentifyTalk(Talk[verification_pb2.IdentifyResponse]):
         self._sent: Evidence | None = None
         self._tried = False
 
-    async def open(self, opening: verification_pb2.IdentifyOpen) -> tuple[Hearing, AudioFormat]:
+    async def open(self, opening: verification_pb2.IdentifyOpen) -> tuple[HearingCall, AudioFormat]:
         """Check the request."""
         request = IdentificationRequest(
             call=call_id(opening.call_id),

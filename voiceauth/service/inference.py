@@ -117,12 +117,23 @@ class Inference:
         """
         return await self._workers.run(lambda: self._embed(samples))
 
-    async def read(self, samples: Samples) -> Reading:
+    async def read(self, samples: Samples, beside: Callable[[], None] | None = None) -> Reading:
         """Run all models on one span, in one thread. Raises as ``embed``.
 
         A spoof model that fails is a fault of the engine: its span must not pass unlooked at.
+
+        Args:
+            samples: of the span.
+            beside: what else is to be done with a span that the models took, in the same thread.
         """
-        return await self._workers.run(lambda: Reading(self._embed(samples), self._score(samples)))
+
+        def work() -> Reading:
+            reading = Reading(self._embed(samples), self._score(samples))
+            if beside is not None:
+                beside()
+            return reading
+
+        return await self._workers.run(work)
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """Run other heavy computation, such as hearing a long chunk, in the same threads."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from voiceauth.config import ServerSettings, Settings
 from voiceauth.service.door import Door, make_door
+from voiceauth.service.ear import Ear
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.service.gate import Aftercare, Gate
 from voiceauth.service.inference import VAULT_THREADS, Inference, Workers
@@ -32,6 +33,7 @@ class Runtime:
     engine: Engine
     limits: ServerSettings
     inference: Inference
+    ear: Ear
     vault: Workers
     recognition: Workers
     gate: Gate
@@ -56,6 +58,7 @@ def start_runtime(engine: Engine, settings: Settings) -> Runtime:
             queue=limits.inference_queue,
             spoof=None if engine.spoof is None else engine.spoof.detector,
         ),
+        ear=Ear(engine.clock.monotonic),
         vault=Workers("vault", threads=VAULT_THREADS, queue=limits.max_concurrent_requests),
         recognition=Workers(
             "recognition", threads=RECOGNITION_THREADS, queue=limits.inference_queue
@@ -69,6 +72,7 @@ def start_runtime(engine: Engine, settings: Settings) -> Runtime:
 
 def stop_runtime(runtime: Runtime) -> None:
     """End the threads."""
+    runtime.ear.close()
     runtime.inference.close()
     runtime.vault.close()
     runtime.door_threads.close()

@@ -25,7 +25,7 @@ from voiceauth.errors import (
     StreamOrderError,
     TooShortError,
 )
-from voiceauth.service.drive import Drive, Hearing, Talk, bind_call, recorded
+from voiceauth.service.drive import Drive, Talk, bind_call, recorded
 from voiceauth.service.evidence import noticeable
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.service.identification import IdentifyTalk
@@ -42,6 +42,7 @@ from voiceauth.usecases.identifiers import (
     subject_id,
     tenant_id,
 )
+from voiceauth.usecases.listening import HearingCall
 from voiceauth.usecases.verify_call import Claim, VerifyCall
 from voiceauth.usecases.watch_call import WatchCall
 from voiceauth.v1 import verification_pb2, verification_pb2_grpc
@@ -63,7 +64,7 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
         self._watch: WatchCall | None = None
         self._watch_sent: LivenessState | None = None
 
-    async def open(self, opening: verification_pb2.VerifyOpen) -> tuple[Hearing, AudioFormat]:
+    async def open(self, opening: verification_pb2.VerifyOpen) -> tuple[HearingCall, AudioFormat]:
         """Check the claim and fetch what the voice is compared with."""
         claim = Claim(
             call=call_id(opening.call_id),
@@ -90,7 +91,7 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
         """True until the word about continuity was given, if it was asked for."""
         return self._keep_listening
 
-    def go_on(self, *, ended: bool) -> Hearing | None:
+    def go_on(self, *, ended: bool) -> HearingCall | None:
         """Watch the rest of the call, if there is a rest and something to watch it by."""
         self._watch = None if ended else self._running.watch()
         return self._watch
@@ -101,10 +102,11 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
             return await self._take_watched(self._watch, span)
         if span.counted:
             try:
-                reading = await self._runtime.inference.read(span.samples)
+                reading = await self._runtime.inference.read(
+                    span.samples, partial(self._compare, span)
+                )
             except TooShortError:
                 return self.news()  # it adds nothing, as if it had not been spoken
-            await self._runtime.inference.run(partial(self._compare, span))
             with engine_errors_only("weighing"):
                 self._running.weigh(span, reading.embedding, reading.spoof_score)
         return self.news()

@@ -78,6 +78,11 @@ class NetSpeech:
         self._received_bytes += len(data)
         self._waiting += data
 
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes until the next block is whole: with fewer, nothing can come of a push."""
+        return self._block_bytes - len(self._waiting)
+
     def next_block(self) -> bytes | None:
         """Return the next whole block of what was received, None without one."""
         if len(self._waiting) < self._block_bytes:

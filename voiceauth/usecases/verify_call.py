@@ -118,11 +118,10 @@ class VerifyCall(HearingCall):
         self._decider = Decider(self._policy, may_accept=may_accept)
         self._outcome = REFUSALS.get(self._standing)
 
-    def hear(self, data: bytes) -> list[Span]:
-        """Take audio bytes; the answer to a challenge is cut from them, too."""
-        spans = super().hear(data)
+    def heard(self, data: bytes) -> None:
+        """Note audio bytes; the answer to a challenge is cut from them, too."""
+        super().heard(data)
         self.answering.hear(data)
-        return spans
 
     def gap(self, lost_seconds: Seconds) -> list[Span]:
         """Note lost audio."""
