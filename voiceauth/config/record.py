@@ -41,6 +41,10 @@ class KeySettings(Section):
     passphrase_file: Path | None = Field(
         None, description="File, mode 0600, whose first line seals the key file; none leaves it."
     )
+    passphrase_kdf: Literal["argon2id", "scrypt"] = Field(
+        "argon2id",
+        description="What stretches the passphrase when the key file is written; both are read.",
+    )
     pkcs11_module: Path | None = Field(None, description="The token vendor's PKCS#11 library.")
     token_label: str = Field("voiceauth", description="Label of the token.")
     pin_file: Path | None = Field(

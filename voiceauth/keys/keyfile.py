@@ -2,7 +2,7 @@
 """The key file: what stands in it, and how it is written and read without losing or leaking it.
 
 The file is JSON of the form ``{"version": 1, "sha256": ..., "content": ...}``. The content holds
-the keys in base64 or, with a passphrase, is the same content sealed under a key from scrypt. The
+the keys in base64 or, with a passphrase, is the same content sealed under a stretched key. The
 checksum finds damage (a damaged key must not be used to encrypt anything); it is no protection
 against change, the file's mode is.
 """
@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
 from voiceauth.errors import KeyServiceError, PolicyError, TagMismatchError
 from voiceauth.keys.canonical import bind
 from voiceauth.keys.envelope import KEY_BYTES, open_sealed, seal
+from voiceauth.keys.stretching import ARGON2ID, PARAMETERS, require_known, stretched
 from voiceauth.ports import Random
 from voiceauth.types import KeyId
 
@@ -30,10 +29,11 @@ Passphrase = Callable[[], bytes]
 """Fetches the passphrase from wherever it is kept; called once per reading or writing."""
 
 _FORMAT = 2
-_READABLE = (1, 2)
+_FORMAT_ARGON2ID = 3
+"""Older engines do not know Argon2id; only a file that needs it says so."""
+_READABLE = (1, _FORMAT, _FORMAT_ARGON2ID)
 """Format 1 knew no scopes: all its keys are of the empty one."""
 _SALT_BYTES = 16
-_SCRYPT_COST = {"n": 2**15, "r": 8, "p": 1}  # 32 MiB and about 0.1 s
 _MOST_BYTES = 1_048_576
 
 
@@ -96,6 +96,7 @@ def write(
     random: Random,
     passphrase: Passphrase | None,
     replace: bool,
+    kdf: str = ARGON2ID,
 ) -> None:
     """Write a key file so that after a crash either the old or the new one is there, whole.
 
@@ -105,12 +106,13 @@ def write(
         random: for the salt and nonce of the sealed form.
         passphrase: seals the content if given.
         replace: False refuses to overwrite a file.
+        kdf: stretches the passphrase, see ``stretching``.
 
     Raises:
         PolicyError: there is a file, and ``replace`` is False.
         KeyServiceError: the file cannot be written.
     """
-    data = _formatted(material, random, passphrase)
+    data = _formatted(material, random, passphrase, kdf)
     draft = path.with_name(f".{path.name}.{random.token(8).hex()}")
     try:
         try:
@@ -172,7 +174,10 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _formatted(material: KeyMaterial, random: Random, passphrase: Passphrase | None) -> bytes:
+def _formatted(
+    material: KeyMaterial, random: Random, passphrase: Passphrase | None, kdf: str
+) -> bytes:
+    version = _FORMAT
     content: dict[str, Any] = {
         "secret": _base64(material.secret),
         "keys": [
@@ -187,12 +192,13 @@ def _formatted(material: KeyMaterial, random: Random, passphrase: Passphrase | N
         ],
     }
     if passphrase is not None:
+        version = _FORMAT_ARGON2ID if kdf == ARGON2ID else _FORMAT
         salt = random.token(_SALT_BYTES)
-        box = seal(
-            _stretched(passphrase(), salt), _json(content), _seal_context(salt, _FORMAT), random
-        )
-        content = {"kdf": "scrypt", **_SCRYPT_COST, "salt": _base64(salt), "box": _base64(box)}
-    document = {"version": _FORMAT, "sha256": _checksum(content), "content": content}
+        key = stretched(passphrase(), salt, kdf)
+        box = seal(key, _json(content), _seal_context(salt, version), random)
+        stated = {"kdf": kdf, **PARAMETERS[kdf]}
+        content = {**stated, "salt": _base64(salt), "box": _base64(box)}
+    document = {"version": version, "sha256": _checksum(content), "content": content}
     return json.dumps(document, indent=1).encode("ascii") + b"\n"
 
 
@@ -220,20 +226,16 @@ def _unsealed(
 ) -> dict[str, Any]:
     if passphrase is None:
         raise KeyServiceError("The key file needs a passphrase.")
-    if content["kdf"] != "scrypt" or any(content[k] != v for k, v in _SCRYPT_COST.items()):
-        raise KeyServiceError("The key file uses unknown scrypt parameters.")
+    kdf = require_known(content)
     salt = base64.b64decode(content["salt"], validate=True)
     box = base64.b64decode(content["box"], validate=True)
     try:
-        plain = open_sealed(_stretched(passphrase(), salt), box, _seal_context(salt, version))
+        key = stretched(passphrase(), salt, kdf)
+        plain = open_sealed(key, box, _seal_context(salt, version))
     except TagMismatchError:
         raise KeyServiceError("The key file's passphrase is wrong.") from None
     opened: dict[str, Any] = json.loads(plain)
     return opened
-
-
-def _stretched(passphrase: bytes, salt: bytes) -> bytes:
-    return Scrypt(salt=salt, length=KEY_BYTES, **_SCRYPT_COST).derive(passphrase)
 
 
 def _seal_context(salt: bytes, version: int) -> bytes:

@@ -21,6 +21,7 @@ from voiceauth.keys import keyfile
 from voiceauth.keys.canonical import bind
 from voiceauth.keys.envelope import KEY_BYTES, open_sealed, seal
 from voiceauth.keys.keyfile import KeyMaterial, KeyRecord, Passphrase
+from voiceauth.keys.stretching import ARGON2ID
 from voiceauth.ports import Clock, Random
 from voiceauth.types import KeyId, KeyInfo
 
@@ -40,18 +41,26 @@ class FileKeyring:
         clock: Clock,
         random: Random,
         passphrase: Passphrase | None,
+        kdf: str = ARGON2ID,
     ) -> None:
         self._path = path
         self._material = material
         self._clock = clock
         self._random = random
         self._passphrase = passphrase
+        self._kdf = kdf
         self._lock = threading.Lock()
         self._seen = _stamp(path)
 
     @classmethod
     def create(
-        cls, path: Path, *, clock: Clock, random: Random, passphrase: Passphrase | None = None
+        cls,
+        path: Path,
+        *,
+        clock: Clock,
+        random: Random,
+        passphrase: Passphrase | None = None,
+        kdf: str = ARGON2ID,
     ) -> "FileKeyring":
         """Make a key file with one key and a new installation secret, mode 0600.
 
@@ -60,6 +69,7 @@ class FileKeyring:
             clock: dates the key.
             random: makes the keys.
             passphrase: if given, seals the file's content.
+            kdf: stretches the passphrase, see ``stretching``.
 
         Raises:
             PolicyError: there is a file already.
@@ -67,20 +77,26 @@ class FileKeyring:
         """
         secret = random.token(KEY_BYTES)
         material = KeyMaterial(secret, (_new_key(clock, random),))
-        keyfile.write(path, material, random=random, passphrase=passphrase, replace=False)
-        return cls(path, material, clock=clock, random=random, passphrase=passphrase)
+        keyfile.write(path, material, random=random, passphrase=passphrase, replace=False, kdf=kdf)
+        return cls(path, material, clock=clock, random=random, passphrase=passphrase, kdf=kdf)
 
     @classmethod
     def load(
-        cls, path: Path, *, clock: Clock, random: Random, passphrase: Passphrase | None = None
+        cls,
+        path: Path,
+        *,
+        clock: Clock,
+        random: Random,
+        passphrase: Passphrase | None = None,
+        kdf: str = ARGON2ID,
     ) -> "FileKeyring":
-        """Open a key file.
+        """Open a key file; ``kdf`` is what it is written with the next time.
 
         Raises:
             KeyServiceError: missing, damaged, readable by others, or a wrong passphrase.
         """
         material = keyfile.read(path, passphrase)
-        return cls(path, material, clock=clock, random=random, passphrase=passphrase)
+        return cls(path, material, clock=clock, random=random, passphrase=passphrase, kdf=kdf)
 
     def current(self, scope: str = "") -> KeyId:
         """Return the id of the key that new data keys of a scope are wrapped under.
@@ -169,6 +185,7 @@ class FileKeyring:
             random=self._random,
             passphrase=self._passphrase,
             replace=True,
+            kdf=self._kdf,
         )
         self._material, self._seen = material, _stamp(self._path)
 

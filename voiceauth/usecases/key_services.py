@@ -37,7 +37,8 @@ def open_keys(settings: Settings, *, clock: Clock, random: Random) -> ManagedKey
         problem = f"Cannot create {settings.storage.data_dir}: {error.strerror}."
         raise StorageError(problem) from error
     fetch = _passphrase(settings.keyring.passphrase_file)
-    return FileKeyring.create(path, clock=clock, random=random, passphrase=fetch)
+    kdf = settings.keyring.passphrase_kdf
+    return FileKeyring.create(path, clock=clock, random=random, passphrase=fetch, kdf=kdf)
 
 
 def existing_keys(settings: Settings, *, clock: Clock, random: Random) -> ManagedKeys:
@@ -54,7 +55,8 @@ def load_key_file(settings: Settings, *, clock: Clock, random: Random) -> FileKe
     """Open the key file with the passphrase that the settings lead to."""
     fetch = _passphrase(settings.keyring.passphrase_file)
     path = settings.storage.keys
-    return FileKeyring.load(path, clock=clock, random=random, passphrase=fetch)
+    kdf = settings.keyring.passphrase_kdf
+    return FileKeyring.load(path, clock=clock, random=random, passphrase=fetch, kdf=kdf)
 
 
 def _token(settings: Settings) -> Token:

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from voiceauth.errors import KeyServiceError, PolicyError, TagMismatchError
+from voiceauth.keys import stretching
 from voiceauth.keys.keyring import FileKeyring
 from voiceauth.testing.fakes import FakeClock, FakeRandom
 from voiceauth.types import KeyId
@@ -89,7 +91,7 @@ def test_a_newer_key_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     created(path)
     document = json.loads(path.read_text())
-    path.write_text(json.dumps({**document, "version": 3}))
+    path.write_text(json.dumps({**document, "version": 4}))
 
     with pytest.raises(KeyServiceError, match="newer"):
         loaded(path)
@@ -262,13 +264,15 @@ def test_derived_secrets_depend_on_installation_and_purpose(tmp_path: Path) -> N
     assert len(one.derive("a")) == 32
 
 
-def test_a_passphrase_seals_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kdf", ["argon2id", "scrypt"])
+def test_a_passphrase_seals_the_file(tmp_path: Path, kdf: str) -> None:
     """Without the passphrase, or with a wrong one, the file says nothing."""
     path = tmp_path / "keys.json"
     plain = created(tmp_path / "plain.json", 1)
     sealed = FileKeyring.create(
-        path, clock=FakeClock(), random=FakeRandom(1), passphrase=lambda: b"correct horse"
+        path, clock=FakeClock(), random=FakeRandom(1), passphrase=lambda: b"correct horse", kdf=kdf
     )
+    assert json.loads(path.read_text())["content"]["kdf"] == kdf
     assert sealed.derive("x") == plain.derive("x")
     assert "secret" not in path.read_text()
 
@@ -279,16 +283,93 @@ def test_a_passphrase_seals_the_file(tmp_path: Path) -> None:
     assert loaded(path, b"correct horse").derive("x") == plain.derive("x")
 
 
-def test_foreign_scrypt_parameters_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kdf", "parameter", "value"),
+    [
+        ("scrypt", "n", 2**30),
+        ("scrypt", "n", 2),
+        ("argon2id", "memory_cost", 2**30),
+        ("argon2id", "memory_cost", 8),
+        ("argon2id", "iterations", 1),
+        ("argon2id", "lanes", 1),
+        ("argon2id", "kdf", "argon2d"),
+    ],
+)
+def test_foreign_stretching_is_refused(
+    tmp_path: Path, kdf: str, parameter: str, value: str | int
+) -> None:
     """A file cannot make the engine spend gigabytes, or accept a weak stretching."""
+    path = tmp_path / "keys.json"
+    FileKeyring.create(
+        path, clock=FakeClock(), random=FakeRandom(1), passphrase=lambda: b"x", kdf=kdf
+    )
+    document = json.loads(path.read_text())
+    document["content"][parameter] = value
+    path.write_text(json.dumps(_checked(document)))
+
+    with pytest.raises(KeyServiceError, match="unknown"):
+        loaded(path, b"x")
+
+
+def test_the_functions_named_in_a_file_cannot_be_exchanged(tmp_path: Path) -> None:
+    """A file sealed with the dear function, passed off as one of the cheap one, does not open."""
     path = tmp_path / "keys.json"
     FileKeyring.create(path, clock=FakeClock(), random=FakeRandom(1), passphrase=lambda: b"x")
     document = json.loads(path.read_text())
-    document["content"]["n"] = 2**30
+    kept = {name: document["content"][name] for name in ("salt", "box")}
+    document["content"] = {"kdf": "scrypt", "n": 2**15, "r": 8, "p": 1, **kept}
     path.write_text(json.dumps(_checked(document)))
 
-    with pytest.raises(KeyServiceError, match="scrypt"):
+    with pytest.raises(KeyServiceError, match="passphrase is wrong"):
         loaded(path, b"x")
+
+
+def test_a_file_of_the_former_function_is_brought_forward_by_the_next_writing(
+    tmp_path: Path,
+) -> None:
+    """It is read as it is; a rotation writes it with Argon2id, and every key is still there."""
+    path = tmp_path / "keys.json"
+    old = FileKeyring.create(
+        path, clock=FakeClock(), random=FakeRandom(1), passphrase=lambda: b"x", kdf="scrypt"
+    )
+    assert json.loads(path.read_text())["version"] == 2  # as older engines read it
+    now = loaded(path, b"x")
+    now.rotate()
+
+    document = json.loads(path.read_text())
+    assert (document["version"], document["content"]["kdf"]) == (3, "argon2id")
+    assert set(old.key_ids()) < set(loaded(path, b"x").key_ids())
+
+
+def test_without_a_passphrase_older_engines_read_the_file(tmp_path: Path) -> None:
+    """Only a file that needs Argon2id is of the format that they refuse."""
+    created(tmp_path / "keys.json")
+
+    assert json.loads((tmp_path / "keys.json").read_text())["version"] == 2
+
+
+def test_an_unknown_function_makes_no_key() -> None:
+    """A mistake in the code does not become a weak key."""
+    with pytest.raises(KeyServiceError, match="unknown"):
+        stretching.stretched(b"x", b"s" * 16, "md5")
+
+
+def test_a_machine_without_argon2_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OpenSSL before 3.2 gives a sentence, not another function behind one's back."""
+
+    def missing(**_: object) -> None:
+        raise UnsupportedAlgorithm("argon2id")
+
+    monkeypatch.setattr(stretching, "Argon2id", missing)
+    with pytest.raises(KeyServiceError, match="passphrase_kdf"):
+        stretching.stretched(b"x", b"s" * 16, "argon2id")
+
+
+def test_argon2id_is_the_one_of_the_standard() -> None:
+    """The stretched key is that of an independent implementation of RFC 9106 (argon2-cffi 25.1)."""
+    key = stretching.stretched(b"correct horse", bytes(range(16)), "argon2id")
+
+    assert key.hex() == "577f1ff37e9a3e52c97d39f8e83891c1b73b0e87ffe0429cee8ede2fb005fe44"
 
 
 def test_secrets_do_not_show_in_repr(tmp_path: Path) -> None:
