@@ -14,7 +14,7 @@ WHEEL_SOURCES := $(shell find voiceauth models proto -type f \
 ISOLATED = PYTHONSAFEPATH=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-hsm test-train lint types types-train docs proto image clean
+.PHONY: help demo test test-hsm cover mutants test-train lint types types-train docs proto image clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,15 @@ test: .venv-test/.installed  ## install the wheel from scratch and run the tests
 
 test-hsm: .venv-test/.hsm  ## the key service on a real PKCS#11 token; needs softhsm2
 	$(ISOLATED) .venv-test/bin/pytest -rs tests/hsm $(ARGS)
+
+# The rooms in which a gap could cost most, each by its own tests alone; the key service by its own.
+STRICT = access keys ledger decision
+cover: .venv-test/.hsm  ## branch coverage of access, keys, ledger and decision; needs softhsm2
+	@for room in $(STRICT); do \
+		own=tests/unit/$$room; test $$room != keys || own="$$own tests/hsm"; \
+		$(ISOLATED) .venv-test/bin/pytest $$own --cov=voiceauth.$$room --cov-branch \
+			--cov-report=term-missing:skip-covered --cov-fail-under=100 || exit 1; \
+	done
 
 test-train: .venv-train/.installed  ## the same with the train extra, for the training room
 	$(ISOLATED) .venv-train/bin/pytest -rs tests/training $(ARGS)

@@ -245,6 +245,23 @@ def test_while_one_thread_fetches_the_others_go_on() -> None:
     thread.join()
 
 
+def test_a_token_says_who_the_person_is_where_that_is_asked_for() -> None:
+    """The claim that all accounts of one human being share is read only where it is named."""
+    text = token(EPOCH, employee="e4711")
+
+    assert checker(person_claim="employee").principal(text, EPOCH, None).person == "e4711"
+    assert checker().principal(text, EPOCH, None).person == ""
+
+
+@pytest.mark.parametrize("person", [None, "", 7, ["e4711"], "x" * 257])
+def test_a_token_that_does_not_say_who_the_person_is_is_refused(person: object) -> None:
+    """Where the claim is asked for, a token without one stands for nobody."""
+    text = token(EPOCH, employee=person)
+
+    assert detail_of(text, person_claim="employee") == "token_claims"
+    assert checker(person_claim="employee").principal(token(EPOCH, employee="x" * 256), EPOCH, None)
+
+
 def test_the_test_issuer_makes_good_claims() -> None:
     """The control: what the attacks change is otherwise in order."""
     assert claims(EPOCH)["roles"] == ["agent"]
