@@ -40,6 +40,10 @@ cover: .venv-test/.hsm  ## branch coverage of access, keys, ledger and decision;
 			--cov-report=term-missing:skip-covered --cov-fail-under=100 || exit 1; \
 	done
 
+# Their own unit tests alone, in one process after the other: an hour on one free core.
+mutants: .venv/.tools  ## faults put into decision and access, one at a time: does a test find each?
+	.venv/bin/python benchmarks/mutants.py decision access $(ARGS)
+
 test-train: .venv-train/.installed  ## the same with the train extra, for the training room
 	$(ISOLATED) .venv-train/bin/pytest -rs tests/training $(ARGS)
 
