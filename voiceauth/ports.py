@@ -16,10 +16,13 @@ from typing import Protocol
 from voiceauth.types import (
     Approval,
     ApprovalId,
+    Attempts,
     Bandwidth,
     Consent,
+    Counter,
     Embedding,
     EnrolmentSegment,
+    FailedVoice,
     GroupName,
     HeardRecording,
     KeyId,
@@ -276,7 +279,48 @@ class ApprovalStore(Protocol):
         ...
 
 
-class Transaction(ReplayStore, Protocol):
+class AttemptStore(Protocol):
+    """Counters of attempts, known people's or not: part of every transaction."""
+
+    def attempts(self, tenant: TenantId, counter: Counter, name: str) -> Attempts:
+        """Read counters; all zero where nothing was counted.
+
+        Raises:
+            IntegrityError: what is stored was changed; it never reads as "nothing counted".
+        """
+        ...
+
+    def put_attempts(
+        self,
+        tenant: TenantId,
+        counter: Counter,
+        name: str,
+        attempts: Attempts,
+        *,
+        at: datetime,
+        subject: SubjectId | None = None,
+    ) -> None:
+        """Replace counters; those about a subject go when the subject is erased."""
+        ...
+
+    def forget_attempts(self, counter: Counter, *, before: datetime) -> int:
+        """Delete counters of a kind that were not changed since; return how many."""
+        ...
+
+    def failed_voices(self, tenant: TenantId, *, since: datetime) -> Sequence[FailedVoice]:
+        """Read the voices of failed attempts, oldest first. Raises IntegrityError."""
+        ...
+
+    def add_failed_voice(self, tenant: TenantId, voice: FailedVoice, *, keep: int) -> None:
+        """Store a voice, and delete the oldest of the tenant beyond ``keep``."""
+        ...
+
+    def forget_failed_voices(self, *, before: datetime) -> int:
+        """Delete voices that were heard before; return how many."""
+        ...
+
+
+class Transaction(ReplayStore, AttemptStore, Protocol):
     """One atomic, durable change of the vault. Nothing in it is visible until it commits."""
 
     @property

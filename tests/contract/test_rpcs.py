@@ -20,6 +20,7 @@ from voiceauth.service.information import InformationServicer
 from voiceauth.service.interceptors import CONTRACT
 from voiceauth.service.keys import KeyServicer
 from voiceauth.service.limits import largest_request, longest_seconds
+from voiceauth.service.lockout import LockoutServicer
 from voiceauth.service.maintenance import MaintenanceServicer
 from voiceauth.service.masks import FREE_TEXTS, HARMLESS, IDENTIFIERS
 from voiceauth.service.subjects import SubjectServicer
@@ -29,6 +30,7 @@ from voiceauth.v1 import (
     enrolment_pb2,
     information_pb2,
     keys_pb2,
+    lockout_pb2,
     maintenance_pb2,
     subjects_pb2,
     verification_pb2,
@@ -40,6 +42,7 @@ SERVICERS: dict[str, type] = {
     "voiceauth.v1.EnrolmentService": EnrolmentServicer,
     "voiceauth.v1.SubjectService": SubjectServicer,
     "voiceauth.v1.ApprovalService": ApprovalServicer,
+    "voiceauth.v1.LockoutService": LockoutServicer,
     "voiceauth.v1.InformationService": InformationServicer,
     "voiceauth.v1.MaintenanceService": MaintenanceServicer,
     "voiceauth.v1.KeyService": KeyServicer,
@@ -49,6 +52,7 @@ FILES: tuple[ModuleType, ...] = (
     enrolment_pb2,
     subjects_pb2,
     approvals_pb2,
+    lockout_pb2,
     information_pb2,
     maintenance_pb2,
     keys_pb2,

@@ -42,6 +42,8 @@ class Permission(StrEnum):
     OPT_OUT = "opt-out"
     UNDO_OPT_OUT = "undo-opt-out"
     ERASE_SUBJECT = "erase-subject"
+    READ_LOCKOUT = "read-lockout"
+    UNLOCK = "unlock"
     READ_INFORMATION = "read-information"
     EXPORT_SUBJECT = "export-subject"
     ERASE_SUBJECTS = "erase-subjects"
@@ -97,9 +99,23 @@ GRANTS: Mapping[Role, Grant] = {
         _P.UNDO_OPT_OUT,
         machine=True,
     ),
-    Role.AGENT: _grant(View.MASKED, _P.VERIFY, _P.READ_SUBJECT, _P.WITHDRAW_CONSENT, _P.OPT_OUT),
+    Role.AGENT: _grant(
+        View.MASKED,
+        _P.VERIFY,
+        _P.READ_SUBJECT,
+        _P.WITHDRAW_CONSENT,
+        _P.OPT_OUT,
+        _P.READ_LOCKOUT,
+    ),
+    # Whoever unlocks gives an attacker further attempts: not for those whom a caller can talk to.
     Role.FRAUD_ANALYST: _grant(
-        View.FULL, _P.IDENTIFY, _P.READ_SUBJECT, _P.LIST_SUBJECTS, _P.GROUP_SUBJECTS
+        View.FULL,
+        _P.IDENTIFY,
+        _P.READ_SUBJECT,
+        _P.LIST_SUBJECTS,
+        _P.GROUP_SUBJECTS,
+        _P.READ_LOCKOUT,
+        _P.UNLOCK,
     ),
     Role.PRIVACY_OFFICER: _grant(
         View.FULL,
@@ -118,7 +134,7 @@ GRANTS: Mapping[Role, Grant] = {
         _P.DECIDE_APPROVAL,
         _P.LIST_APPROVALS,
     ),
-    Role.AUDITOR: _grant(View.MASKED, _P.READ_SUBJECT, _P.LIST_APPROVALS),
+    Role.AUDITOR: _grant(View.MASKED, _P.READ_SUBJECT, _P.LIST_APPROVALS, _P.READ_LOCKOUT),
     # Runs the machines, and has no business with the people in them.
     Role.OPERATOR: _grant(
         View.MASKED,

@@ -83,6 +83,7 @@ _APPROVALS = "/voiceauth.v1.ApprovalService/"
 _VERIFICATION = "/voiceauth.v1.VerificationService/"
 _SUBJECTS = "/voiceauth.v1.SubjectService/"
 _MAINTENANCE = "/voiceauth.v1.MaintenanceService/"
+_LOCKOUT = "/voiceauth.v1.LockoutService/"
 
 ROWS: Mapping[str, Row] = {
     _VERIFICATION + "Verify": _call(
@@ -114,6 +115,8 @@ ROWS: Mapping[str, Row] = {
     _APPROVALS + "ExportSubject": _request(_P.EXPORT_SUBJECT, Foreign.DENIED, "subject.exported"),
     _APPROVALS + "EraseSubjects": _list(_P.ERASE_SUBJECTS, "subject.erased"),
     _APPROVALS + "DestroyKey": _request(_P.DESTROY_KEY, Foreign.DENIED, "keys.destroyed"),
+    _LOCKOUT + "GetLockout": _request(_P.READ_LOCKOUT, Foreign.DENIED, "lockout.read"),
+    _LOCKOUT + "Unlock": _request(_P.UNLOCK, Foreign.DENIED, "lockout.unlocked"),
     "/voiceauth.v1.InformationService/GetInformation": _request(
         _P.READ_INFORMATION, Foreign.DENIED
     ),

@@ -21,6 +21,7 @@ from voiceauth.cli import (
     custody,
     evidence,
     installing,
+    lockouts,
     people,
     serving,
 )
@@ -124,6 +125,7 @@ app.add_typer(certs.certs, name="certs", epilog="Example: voiceauth certs dev ce
 app.add_typer(custody.keys, name="keys", epilog="Example: voiceauth keys init")
 app.add_typer(backup.backup, name="backup", epilog="Example: voiceauth backup create")
 app.add_typer(evidence.ledger, name="ledger", epilog="Example: voiceauth ledger verify")
+app.add_typer(lockouts.lockout, name="lockout", epilog="Example: voiceauth lockout show 4711")
 app.add_typer(custody.models, name="models", epilog="Example: voiceauth models list")
 
 people.subjects.command(epilog="Example: voiceauth subjects export 4711 --approval 0123abcd")(

@@ -18,6 +18,7 @@ REPEATABLE: tuple[tuple[str, str], ...] = (
     ("voiceauth.v1.SubjectService", "RecordConsent"),
     ("voiceauth.v1.SubjectService", "OptOut"),
     ("voiceauth.v1.SubjectService", "UndoOptOut"),
+    ("voiceauth.v1.LockoutService", "GetLockout"),
     ("voiceauth.v1.InformationService", "GetInformation"),
     ("grpc.health.v1.Health", "Check"),
 )

@@ -23,7 +23,7 @@ from voiceauth.client.types import (
     information_from_wire,
 )
 from voiceauth.errors import DependencyError, EngineError, InputError
-from voiceauth.types import Challenge, ChallengeKind, Consent, Subject
+from voiceauth.types import Challenge, ChallengeKind, Consent, LockoutStanding, Subject
 from voiceauth.units import Seconds
 from voiceauth.v1 import (
     approvals_pb2_grpc,
@@ -33,6 +33,8 @@ from voiceauth.v1 import (
     information_pb2_grpc,
     keys_pb2,
     keys_pb2_grpc,
+    lockout_pb2,
+    lockout_pb2_grpc,
     maintenance_pb2_grpc,
     subjects_pb2,
     subjects_pb2_grpc,
@@ -41,6 +43,7 @@ from voiceauth.v1 import (
 )
 from voiceauth.wire.audio import format_to_wire
 from voiceauth.wire.challenge import challenge_from_wire, challenge_kind_to_wire
+from voiceauth.wire.lockout import lockout_from_wire
 from voiceauth.wire.subjects import consent_to_wire, subject_from_wire
 
 _Reply = TypeVar("_Reply")
@@ -291,6 +294,22 @@ class Client:
 
     def _subjects(self) -> Any:
         return self._stub(subjects_pb2_grpc.SubjectServiceStub)
+
+    async def get_lockout(self, tenant: str, subject: str, number: str = "") -> LockoutStanding:
+        """Read how often a subject's voice, and a calling number, were tried without success."""
+        method = self._stub(lockout_pb2_grpc.LockoutServiceStub).GetLockout
+        request = lockout_pb2.GetLockoutRequest(
+            tenant_id=tenant, subject_id=subject, calling_number=number
+        )
+        return lockout_from_wire(await self._ask(method, request))
+
+    async def unlock(self, tenant: str, subject: str, number: str = "") -> LockoutStanding:
+        """Open a subject's voice path, and give a named number its budget back. Not repeated."""
+        method = self._stub(lockout_pb2_grpc.LockoutServiceStub).Unlock
+        request = lockout_pb2.UnlockRequest(
+            tenant_id=tenant, subject_id=subject, calling_number=number
+        )
+        return lockout_from_wire(await self._ask(method, request))
 
     async def _subject(self, method: Callable[..., Awaitable[Any]], request: Any) -> Subject:
         return subject_from_wire(await self._ask(method, request))

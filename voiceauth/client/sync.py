@@ -32,6 +32,7 @@ from voiceauth.types import (
     EnrolmentProgress,
     EnrolmentResult,
     Evidence,
+    LockoutStanding,
     Ranking,
     Subject,
     Verdict,
@@ -315,6 +316,14 @@ class SyncClient:
         steps = self._client.rekey_voiceprints(tenant)
         while (one := self._thread.wait_for(_following(steps))) is not None:
             yield one
+
+    def get_lockout(self, tenant: str, subject: str, number: str = "") -> LockoutStanding:
+        """Read how often a subject's voice, and a calling number, were tried without success."""
+        return self._thread.wait_for(self._client.get_lockout(tenant, subject, number))
+
+    def unlock(self, tenant: str, subject: str, number: str = "") -> LockoutStanding:
+        """Open a subject's voice path, and give a named number its budget back. Not repeated."""
+        return self._thread.wait_for(self._client.unlock(tenant, subject, number))
 
 
 async def _step(stream: AsyncIterator[_T]) -> list[_T]:

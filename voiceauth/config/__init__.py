@@ -31,6 +31,7 @@ from voiceauth.config.calls import (
     SpeechSettings,
 )
 from voiceauth.config.loading import load
+from voiceauth.config.lockout import LockoutSettings
 from voiceauth.config.record import (
     KeySettings,
     LedgerSettings,
@@ -50,6 +51,7 @@ __all__ = [
     "KeySettings",
     "LedgerSettings",
     "LivenessSettings",
+    "LockoutSettings",
     "LogSettings",
     "ModelSettings",
     "PolicySettings",

@@ -14,6 +14,7 @@ from voiceauth.config.calls import (
     PolicySettings,
     SpeechSettings,
 )
+from voiceauth.config.lockout import LockoutSettings
 from voiceauth.config.record import KeySettings, LedgerSettings, StorageSettings
 from voiceauth.config.server import ClientSettings, LogSettings, ServerSettings, TlsSettings
 
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
     enrolment: EnrolmentSettings = Field(default_factory=EnrolmentSettings)
     challenge: ChallengeSettings = Field(default_factory=ChallengeSettings)
     liveness: LivenessSettings = Field(default_factory=LivenessSettings)
+    lockout: LockoutSettings = Field(default_factory=LockoutSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     policies: dict[str, PolicySettings] = Field(
         default_factory=_policies,

@@ -30,6 +30,7 @@ from voiceauth.service.health import SERVICES, Health
 from voiceauth.service.information import InformationServicer
 from voiceauth.service.interceptors import RpcInterceptor
 from voiceauth.service.keys import KeyServicer
+from voiceauth.service.lockout import LockoutServicer
 from voiceauth.service.logging import configure_logging
 from voiceauth.service.maintenance import MaintenanceServicer
 from voiceauth.service.runtime import Runtime, start_runtime, stop_runtime
@@ -44,6 +45,7 @@ from voiceauth.v1 import (
     enrolment_pb2_grpc,
     information_pb2_grpc,
     keys_pb2_grpc,
+    lockout_pb2_grpc,
     maintenance_pb2_grpc,
     subjects_pb2_grpc,
     verification_pb2_grpc,
@@ -155,6 +157,7 @@ def _server(runtime: Runtime) -> tuple[Any, Health]:
         (enrolment_pb2_grpc.add_EnrolmentServiceServicer_to_server, EnrolmentServicer),
         (subjects_pb2_grpc.add_SubjectServiceServicer_to_server, SubjectServicer),
         (approvals_pb2_grpc.add_ApprovalServiceServicer_to_server, ApprovalServicer),
+        (lockout_pb2_grpc.add_LockoutServiceServicer_to_server, LockoutServicer),
         (information_pb2_grpc.add_InformationServiceServicer_to_server, InformationServicer),
         (maintenance_pb2_grpc.add_MaintenanceServiceServicer_to_server, MaintenanceServicer),
         (keys_pb2_grpc.add_KeyServiceServicer_to_server, KeyServicer),

@@ -11,6 +11,7 @@ from voiceauth.types.approvals import (
     Party,
     Plan,
 )
+from voiceauth.types.attempts import Attempts, Counter, FailedVoice, LockoutStanding
 from voiceauth.types.backups import BackupFacts, DrillFacts
 from voiceauth.types.challenge import (
     Challenge,
@@ -71,6 +72,7 @@ __all__ = [
     "ApprovalNotice",
     "ApprovalState",
     "Assessment",
+    "Attempts",
     "AudioFormat",
     "BackupFacts",
     "Bandwidth",
@@ -85,6 +87,7 @@ __all__ = [
     "ChallengeOutcome",
     "Consent",
     "Continuity",
+    "Counter",
     "Decision",
     "DrillFacts",
     "Embedding",
@@ -94,6 +97,7 @@ __all__ = [
     "EnrolmentResult",
     "EnrolmentSegment",
     "Evidence",
+    "FailedVoice",
     "Fingerprint",
     "GroupName",
     "HeardRecording",
@@ -104,6 +108,7 @@ __all__ = [
     "LivenessLayer",
     "LivenessSlot",
     "LivenessState",
+    "LockoutStanding",
     "ModelCard",
     "ModelHash",
     "Operation",

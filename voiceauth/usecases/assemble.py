@@ -31,6 +31,7 @@ from voiceauth.ports import Clock, Gallery, ManagedKeys, Random, Recognizer, Vau
 from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId
+from voiceauth.usecases.attempt_desk import attempt_desk
 from voiceauth.usecases.backup_chores import backup_chores, backup_desk
 from voiceauth.usecases.canary import Hearing
 from voiceauth.usecases.engine import ChallengeDesk, Chore, Engine, EnrolmentRules
@@ -109,6 +110,7 @@ def assemble(
             settings, vault, keys, Hearing(bundle.speaker, scorer), clock=clock, random=random
         )
         rekeying = RekeyDesk(vault, gallery, bundle.speaker.model, clock)
+        attempts = attempt_desk(settings, clock)
         engine = Engine(
             vault=vault,
             gallery=gallery,
@@ -132,12 +134,14 @@ def assemble(
             keys=keeper,
             backups=backups,
             rekeying=rekeying,
+            attempts=attempts,
             chores=(
                 Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),
                 Chore("keys", _HOUR_SECONDS, keeper.run),
                 Chore("voiceprints", CHORE_SECONDS, rekeying.run),
                 *_forgetting(guard, vault),
                 *backup_chores(backups),
+                Chore("old attempts", _HOUR_SECONDS, partial(attempts.tidy, vault)),
             ),
         )
         _record_start(engine, held)  # (5)

@@ -25,6 +25,7 @@ from voiceauth.ports import (
 from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.types import Embedding, ModelCard, SubjectId, TenantId
 from voiceauth.units import Rate, Seconds
+from voiceauth.usecases.attempt_desk import AttemptDesk
 from voiceauth.usecases.back_up import BackupDesk
 from voiceauth.usecases.keep_keys import KeyDesk
 from voiceauth.usecases.rekey_voiceprints import RekeyDesk
@@ -100,6 +101,7 @@ class Engine:
         keys: None where the keys cannot be looked after from here.
         backups: what backs this installation up; None where the settings name no place.
         rekeying: None where voiceprints cannot be given a new secret, as over a vault of tests.
+        attempts: counts failed attempts; None only where nothing can be attacked.
     """
 
     vault: Vault
@@ -125,6 +127,7 @@ class Engine:
     keys: KeyDesk | None = None
     backups: BackupDesk | None = None
     rekeying: RekeyDesk | None = None
+    attempts: AttemptDesk | None = None
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.

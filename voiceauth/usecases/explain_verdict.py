@@ -126,6 +126,7 @@ def _derived(body: _Body) -> Outcome:
     decider = Decider(policy, may_accept=enrolled)
     if body["fault"]:
         return FAULTED
+    closed = tuple(Reason(one) for one in body.get("held", ()))
     outcome = Outcome(None, ())
     for look in body["looks"]:
         outcome = decider.look(
@@ -137,9 +138,13 @@ def _derived(body: _Body) -> Outcome:
     held = held_back(_challenge(body["challenge"]), asked=body["challenge_asked"])
     if outcome.decision is Decision.ACCEPT and held is not None:
         outcome = Outcome(Decision.STEP_UP, (held, *outcome.reasons))
-    if "standing_at_end" not in body:
-        return outcome  # a record from before permission was looked at again
-    return respected(outcome, SubjectStanding(body["standing_at_end"]))
+    if closed and not body["looks"]:
+        outcome = Outcome(Decision.STEP_UP, closed)
+    if "standing_at_end" in body:  # a record from before permission was looked at again has none
+        outcome = respected(outcome, SubjectStanding(body["standing_at_end"]))
+    if closed and body["looks"]:
+        return Outcome(Decision.STEP_UP, (*closed, *outcome.reasons))
+    return outcome
 
 
 def _rates_agree(body: _Body, calibration: Calibration | None) -> bool | None:

@@ -45,8 +45,10 @@ from voiceauth.types import (
 )
 from voiceauth.units import Seconds
 from voiceauth.usecases.answer_tap import Answer
+from voiceauth.usecases.attempt_desk import VoicePath
 from voiceauth.usecases.challenges import Answering
 from voiceauth.usecases.claimed_voice import claimed_voice, standing_at_end
+from voiceauth.usecases.counted_attempt import CountedAttempt
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.listening import HearingCall, Listener
 from voiceauth.usecases.liveness_layers import SpanContinuity, SyntheticEar
@@ -94,6 +96,7 @@ class VerifyCall(HearingCall):
         self._synthetic = SyntheticEar(engine.spoof)
         self._continuity = SpanContinuity(engine)
         self._replay = ReplayEar(engine, claim.tenant, claim.subject, claim.call)
+        self._tries = CountedAttempt(engine, VoicePath(claim.tenant, claim.subject, claim.number))
         self._score: Score | None = None
         self._outcome: Outcome | None = None
         self._next_look: Seconds = self._policy.floor_seconds
@@ -115,8 +118,9 @@ class VerifyCall(HearingCall):
             self._enrolled_seconds = found.net_seconds
             may_accept = self._standing is SubjectStanding.ENROLLED
             self._replay.load(view, known=may_accept)
+            self._tries.load(view)
         self._decider = Decider(self._policy, may_accept=may_accept)
-        self._outcome = REFUSALS.get(self._standing)
+        self._outcome = REFUSALS.get(self._standing, self._tries.closing)
 
     def heard(self, data: bytes) -> None:
         """Note audio bytes; the answer to a challenge is cut from them, too."""
@@ -246,6 +250,8 @@ class VerifyCall(HearingCall):
         """
         if self._outcome is None or fault:
             self._outcome = FAULTED if fault else self._decide(final=True)
+        if not fault:
+            self._tries.compare(self._probe, matched=self._matched)
         with self._engine.vault.begin() as transaction:
             decision, evidence, record_id = self._record_verdict(transaction, fault=fault)
         return Verdict(
@@ -269,6 +275,13 @@ class VerifyCall(HearingCall):
         if self._outcome is not None and not fault:
             standing = standing_at_end(engine, transaction, tenant, subject, standing)
             self._outcome = respected(self._outcome, standing)
+            self._outcome = self._tries.settle(
+                transaction,
+                self._outcome,
+                self._probe,
+                matched=self._matched,
+                compared=self._score is not None and self._score.llr is not None,
+            )
         decision = None if self._outcome is None else self._outcome.decision
         if decision is None:
             raise InternalError(detail="a final look gave no decision")
@@ -282,6 +295,7 @@ class VerifyCall(HearingCall):
             "standing": self._standing.value,
             "standing_at_end": standing.value,
             "decision": decision.value,
+            "held": [reason.value for reason in self._tries.held],
             **policy_body(self._policy),
             "policy_terms": terms_body(self._policy),
             "looks": self._looks,
@@ -313,6 +327,7 @@ class VerifyCall(HearingCall):
             transaction.append(
                 at=engine.clock.now(), tenant=tenant, event="verify.abandoned", body=body
             )
+            self._tries.abandon(transaction, compared=self._score is not None)
 
     def _compare(self, net: Seconds) -> Score:
         return self._scored(self._probe.mean(), net)

@@ -101,6 +101,24 @@ CREATE INDEX voiceprints_unprotected ON voiceprints (row_key) WHERE generation =
 CREATE INDEX pending_unprotected ON pending (row_key) WHERE generation = 0
 """
 
+_ATTEMPTS = """
+CREATE TABLE attempts (
+    row_key BLOB PRIMARY KEY CHECK (length(row_key) = 32),
+    subject_key BLOB,
+    counter TEXT NOT NULL,
+    changed_us INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX attempts_by_subject ON attempts (subject_key);
+CREATE TABLE failed_voices (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    row_key BLOB NOT NULL CHECK (length(row_key) = 32),
+    tenant TEXT NOT NULL,
+    heard_us INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST,
     _RECORDINGS,
@@ -108,6 +126,7 @@ MIGRATIONS: tuple[str, ...] = (
     _APPROVALS,
     _TOMBSTONES,
     _VOICE_TRANSFORMS,
+    _ATTEMPTS,
 )
 """Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
 

@@ -36,6 +36,7 @@ class Sealer:
         self._keys = keys
         self._random = random
         self._index_key = keys.derive("vault-index")
+        self._kept_key = keys.derive("vault-kept")
 
     def row_key(self, tenant: TenantId, subject: SubjectId) -> bytes:
         """Return the 32 bytes that a subject is found by: a keyed hash, which names nobody.
@@ -122,6 +123,32 @@ class Sealer:
         """Open a record of the installation. Raises TagMismatchError as ``open``."""
         return open_sealed(self._keys.derive(f"vault-{kind}"), sealed, _own(kind, record))
 
+    def kept_key(self, tenant: TenantId, kind: str, name: str) -> bytes:
+        """Return the 32 bytes that a row of the installation itself is found by.
+
+        Raises:
+            InputError: a name is not valid Unicode.
+        """
+        for text in (tenant, name):
+            require_text(text)
+        message = bind("kept-row", tenant=tenant, kind=kind, name=name)
+        return hmac.digest(self._index_key, message, "sha256")
+
+    def fresh_key(self) -> bytes:
+        """Return 32 random bytes, for a row that is never looked up by name."""
+        return self._random.token(KEY_BYTES)
+
+    def seal_kept(self, row_key: bytes, payload: bytes, kind: str) -> bytes:
+        """Seal one row of the installation itself under a key of its own."""
+        return seal(self._kept(row_key), payload, _kept_place(row_key, kind), self._random)
+
+    def open_kept(self, row_key: bytes, sealed: bytes, kind: str) -> bytes:
+        """Open such a row. Raises TagMismatchError if it was changed, or does not belong here."""
+        return open_sealed(self._kept(row_key), sealed, _kept_place(row_key, kind))
+
+    def _kept(self, row_key: bytes) -> bytes:
+        return hmac.digest(self._kept_key, row_key, "sha256")
+
 
 def new_canary(keys: KeyService, random: Random) -> bytes:
     """Make the blob by which a vault recognises its keys."""
@@ -154,6 +181,10 @@ def _key_context(tenant: TenantId, row_key: bytes) -> bytes:
 
 def _own(kind: str, record: str) -> bytes:
     return bind("own-row", kind=kind, record=record, layout=LAYOUT)
+
+
+def _kept_place(row_key: bytes, kind: str) -> bytes:
+    return bind("kept", row_key=row_key, kind=kind, layout=LAYOUT)
 
 
 def _place(key: SubjectKey, kind: str, record: str, model: str, space: str) -> bytes:

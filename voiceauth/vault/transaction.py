@@ -37,6 +37,7 @@ from voiceauth.types import (
 )
 from voiceauth.vault import codec, ledger_rows, tombstone_rows
 from voiceauth.vault.approval_store import ApprovalRows
+from voiceauth.vault.attempt_rows import AttemptRows
 from voiceauth.vault.codec import SubjectRecord
 from voiceauth.vault.faults import translated
 from voiceauth.vault.recording_codec import decode_recordings, encode_recordings
@@ -60,7 +61,7 @@ class _Row:
     consent: bytes | None = field(repr=False)
 
 
-class SqliteTransaction:
+class SqliteTransaction(AttemptRows):
     """One transaction. Not thread-safe, and of no use after its ``with`` block."""
 
     def __init__(self, connection: sqlite3.Connection, sealer: Sealer, *, writable: bool) -> None:
@@ -283,6 +284,7 @@ class SqliteTransaction:
         self._write("DELETE FROM pending WHERE row_key = ?", row.row_key)
         self._write("DELETE FROM recordings WHERE row_key = ?", row.row_key)
         self._write("DELETE FROM voiceprints WHERE row_key = ?", row.row_key)
+        self._write("DELETE FROM attempts WHERE subject_key = ?", row.row_key)
         self._write("DELETE FROM subjects WHERE row_key = ?", row.row_key)
         self._keys.pop(row.row_key, None)
         self.shredded = True

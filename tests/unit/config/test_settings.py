@@ -89,3 +89,22 @@ def test_an_unknown_nested_variable_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
     with pytest.raises(SettingsError, match=r"(?i)porrt"):
         load(None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "free_failures = 11",
+        "first_delay_seconds = 10",
+        "most_failures = 101",
+        "first_delay_seconds = 300\nlongest_delay_seconds = 60",
+        "free_failures = 9\nmost_failures = 8",
+        "failed_voice_hours = 721",
+    ],
+)
+def test_no_setting_gives_more_attempts_than_the_standard(toml: Path, text: str) -> None:
+    """The figures of NIST SP 800-63B are upper bounds: settings can only be stricter."""
+    toml.write_text(f"[lockout]\n{text}\n")
+
+    with pytest.raises(SettingsError):
+        load(toml, environment=False)
