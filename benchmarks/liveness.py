@@ -4,10 +4,10 @@
     python benchmarks/liveness.py --data PACK --out OUT [--only synthetic] [--quick]
 
 Sections lie in ``liveness_sections``: ``synthetic`` (synthetic speech), ``replay`` (an earlier call
-played again), ``challenge`` (spoken digits), ``continuity`` (a hand-over during the call) and
-``system`` (the whole engine under attack, at the shipped policy). Each is a module with
-``run(plan) -> dict``: it prints its table, may draw into ``plan.plot``, and what it returns is
-written as ``OUT/liveness-<section>.json``.
+played again), ``challenge`` (spoken digits), ``continuity`` (a hand-over during the call),
+``loudspeaker`` (whether one could be told at all) and ``system`` (the whole engine under attack, at
+the shipped policy). Each is a module with ``run(plan) -> dict``: it prints its table, may draw into
+``plan.plot``, and what it returns is written as ``OUT/liveness-<section>.json``.
 """
 
 import argparse

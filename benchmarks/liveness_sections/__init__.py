@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-SECTIONS = ("synthetic", "replay", "challenge", "continuity", "system")
+SECTIONS = ("synthetic", "replay", "challenge", "continuity", "loudspeaker", "system")
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,12 @@ def test_a_run_from_attacks_to_a_checkpoint(
     assert second["step"] > first["step"]
     network, steps = load_network(tmp_path / "run" / "last.pt")
     assert (network.shape, steps) == (SMALL, second["step"])
+    # What is published is the average of the steps, which trails behind the last of them.
+    name = "answer.weight"
+    published = network.state_dict()[name]
+    assert torch.equal(published, second["average"][name])
+    assert not torch.equal(published, second["network"][name])
+    assert torch.linalg.vector_norm(published) > 0.0
 
 
 def test_a_copy_passes_the_call_of_its_original(
