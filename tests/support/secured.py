@@ -90,6 +90,15 @@ def write_server(directory: Path, authority: DevelopmentAuthority) -> None:
     (directory / "ca.pem").write_bytes(authority.certificate)
 
 
+def revoke(directory: Path, authority: DevelopmentAuthority, *revoked: Issued) -> None:
+    """Publish the authority's list of what counts no more."""
+    given = [one.certificate for one in revoked]
+    data = authority.revocation_list(given, now=datetime.now(UTC), holds=timedelta(hours=1))
+    draft = directory / "clients.crl.new"
+    draft.write_bytes(data)
+    draft.replace(directory / "clients.crl")
+
+
 def principals(tenant: str = TENANT) -> Mapping[str, PrincipalSettings]:
     """Return one principal for each role, named after it."""
     return {
@@ -107,11 +116,13 @@ async def secured(
     *,
     tokens: TokenSettings | None = None,
     client_ca: bool = True,
+    lists: bool = False,
     **access: Any,
 ) -> AsyncIterator[Secured]:
-    """Serve the parts with mutual TLS for the time of the block."""
+    """Serve the parts with mutual TLS for the time of the block; with revocation lists if asked."""
     authority = DevelopmentAuthority(to_the_present(parts.clock))
     write_server(directory, authority)
+    revoke(directory, authority)
     extra = {
         "elsewhere": PrincipalSettings(
             san=str(name_of("elsewhere")), roles=tuple(Role), tenants=("shop",)
@@ -123,6 +134,7 @@ async def secured(
             certificate=directory / "server.pem",
             key=directory / "server.key",
             client_ca=directory / "ca.pem" if client_ca else None,
+            client_crl=directory / "clients.crl" if lists else None,
         ),
         access=AccessSettings(principals={**principals(), **extra}, **access),
         tokens=tokens or TokenSettings(),

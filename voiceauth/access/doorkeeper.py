@@ -2,7 +2,7 @@
 """From what a peer shows to the principal that speaks, in numbered steps.
 
 (1) Over TLS, the connection has at least the version that the settings demand.
-(2) A certificate, if one was shown, is valid now and a client's.
+(2) A certificate, if one was shown, is valid now, a client's, and not revoked.
 (3) A token, if one was shown, holds; it then speaks for the principal. A certificate that names a
     principal beside it bounds the tenants: a stolen token is of no use through another tenant's
     gateway.
@@ -12,7 +12,7 @@
 A credential that was shown and fails never falls through to a later step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -50,6 +50,8 @@ class Doorkeeper:
         tokens: None where no tokens are taken.
         local: None where whoever shows nothing is nobody.
         allow_tls_1_2: whether connections older than TLS 1.3 are let in.
+        not_revoked: raises UnauthenticatedError for a certificate (PEM) that counts no more; None
+            where there are no revocation lists.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class Doorkeeper:
         tokens: TokenChecker | None = None,
         local: Principal | None = None,
         allow_tls_1_2: bool = False,
+        not_revoked: Callable[[bytes, datetime], None] | None = None,
     ) -> None:
         self._principals = principals
         self._tokens = tokens
         self._local = local
         self._allow_tls_1_2 = allow_tls_1_2
+        self._not_revoked = not_revoked
 
     @property
     def is_open(self) -> bool:
@@ -82,6 +86,8 @@ class Doorkeeper:
         certificate = None
         if shown.certificate is not None:
             certificate = read_certificate(shown.certificate, now)  # (2)
+            if self._not_revoked is not None:
+                self._not_revoked(shown.certificate, now)
         named = None if certificate is None else self._named(certificate)
         if shown.authorization is not None:  # (3)
             speaker = self._token_principal(shown.authorization, now, certificate)

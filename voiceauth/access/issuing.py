@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A certificate authority for trying out: made once, used for a few certificates, then forgotten.
 
-It is not for production: it issues to whoever asks, and revokes nothing. Keys are P-256;
+It is not for production: it issues to whoever asks. Keys are P-256;
 certificates name their holder in the subject alternative names and say what they are for.
 """
 
@@ -68,6 +68,31 @@ class DevelopmentAuthority:
         elif name.kind is NameKind.EMAIL:
             named = x509.RFC822Name(name.value)
         return self._issue("client", [named], ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    def revocation_list(
+        self, certificates: Sequence[bytes], *, now: datetime, holds: timedelta
+    ) -> bytes:
+        """Return a list that takes certificates (PEM) back, PEM.
+
+        Args:
+            certificates: all that count no more.
+            now: when the list is made.
+            holds: how long it holds.
+        """
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now)
+            .next_update(now + holds)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), False
+            )
+        )
+        for one in certificates:
+            serial = x509.load_pem_x509_certificate(one).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+            builder = builder.add_revoked_certificate(revoked.build())
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def _issue(
         self, common_name: str, names: list[x509.GeneralName], purpose: x509.ObjectIdentifier

@@ -61,6 +61,16 @@ class TlsSettings(Section):
         description="Authorities of clients' certificates, PEM. Then every connection needs one; "
         "without, no certificate is asked for and clients show tokens.",
     )
+    client_crl: Path | None = Field(
+        None,
+        description="Certificate revocation lists of these authorities, PEM or DER. Then a client "
+        "whose authority has no list in it is refused.",
+    )
+    stale_crl: Literal["refuse", "alarm"] = Field(
+        "refuse",
+        description="What a list whose time is over does: refuse every certificate of its "
+        "authority, or go on refusing those it names and say so in the log.",
+    )
     allow_tls_1_2: bool = Field(
         default=False, description="Serve connections that are older than TLS 1.3, too."
     )
@@ -72,6 +82,9 @@ class TlsSettings(Section):
             raise ValueError(message)
         if self.client_ca is not None and self.certificate is None:
             message = "client_ca needs a certificate of the server"
+            raise ValueError(message)
+        if self.client_crl is not None and self.client_ca is None:
+            message = "client_crl needs client_ca"
             raise ValueError(message)
         return self
 

@@ -19,6 +19,7 @@ from voiceauth.errors import SettingsError, UnauthenticatedError
 from voiceauth.ports import Clock
 from voiceauth.service.address import is_loopback
 from voiceauth.service.issuer import token_checker
+from voiceauth.service.revocation import revocation_file
 from voiceauth.types import TenantId
 
 AUTHORIZATION = "authorization"
@@ -43,17 +44,19 @@ def make_door(settings: Settings, clock: Clock) -> Door:
     """Put the door together.
 
     Raises:
-        SettingsError: two principals share a name, a certificate's name is malformed, or whoever
-            shows nothing has been given roles beside TLS.
+        SettingsError: two principals share a name, a certificate's name is malformed, whoever
+            shows nothing has been given roles beside TLS, or the revocation lists cannot be used.
     """
     access = settings.access
     tokens = token_checker(settings.tokens, clock)
+    revoked = revocation_file(settings.tls, clock)
     return Door(
         keeper=Doorkeeper(
             _principals(settings),
             tokens=tokens,
             local=_local(settings),
             allow_tls_1_2=settings.tls.allow_tls_1_2,
+            not_revoked=None if revoked is None else revoked.check,
         ),
         second_factor=SecondFactor(frozenset(access.staff_amr), frozenset(access.staff_acr)),
         blocks=tokens is not None,
