@@ -410,6 +410,14 @@ class Transaction(ReplayStore, AttemptStore, Protocol):
         """Destroy the subject's data key and delete every row of it. NotFoundError if absent."""
         ...
 
+    def swept_at(self, tenant: TenantId) -> datetime | None:
+        """Return the latest time at which retention was swept; None before the first sweep."""
+        ...
+
+    def note_sweep(self, tenant: TenantId, at: datetime) -> None:
+        """Note that retention was swept; an earlier time than the latest changes nothing."""
+        ...
+
     def append(
         self, *, at: datetime, tenant: TenantId, event: str, body: Mapping[str, object]
     ) -> LedgerEntry:

@@ -23,6 +23,7 @@ from voiceauth.service.limits import largest_request, longest_seconds
 from voiceauth.service.lockout import LockoutServicer
 from voiceauth.service.maintenance import MaintenanceServicer
 from voiceauth.service.masks import FREE_TEXTS, HARMLESS, IDENTIFIERS
+from voiceauth.service.retention import RetentionServicer
 from voiceauth.service.subjects import SubjectServicer
 from voiceauth.service.verification import VerificationServicer
 from voiceauth.v1 import (
@@ -32,6 +33,7 @@ from voiceauth.v1 import (
     keys_pb2,
     lockout_pb2,
     maintenance_pb2,
+    retention_pb2,
     subjects_pb2,
     verification_pb2,
 )
@@ -43,6 +45,7 @@ SERVICERS: dict[str, type] = {
     "voiceauth.v1.SubjectService": SubjectServicer,
     "voiceauth.v1.ApprovalService": ApprovalServicer,
     "voiceauth.v1.LockoutService": LockoutServicer,
+    "voiceauth.v1.RetentionService": RetentionServicer,
     "voiceauth.v1.InformationService": InformationServicer,
     "voiceauth.v1.MaintenanceService": MaintenanceServicer,
     "voiceauth.v1.KeyService": KeyServicer,
@@ -53,6 +56,7 @@ FILES: tuple[ModuleType, ...] = (
     subjects_pb2,
     approvals_pb2,
     lockout_pb2,
+    retention_pb2,
     information_pb2,
     maintenance_pb2,
     keys_pb2,

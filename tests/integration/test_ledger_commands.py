@@ -103,9 +103,11 @@ def test_an_erasure_is_attested_and_its_backup_closed(
     old = tmp_path / "old.db"
     old.write_bytes((tmp_path / "vault" / "vault.db").read_bytes())
     run("ledger", "receipt", "s", *folder, code=1)
-    run("subjects", "erase", "s", "--yes", *folder)
+    token = json.loads(run("subjects", "erase", "s", "--yes", "--json", *folder))["token"]
+    run("ledger", "receipt", "s", *folder, code=1)
+    run("ledger", "receipt", "s", "--token", token[::-1], *folder, code=1)
 
-    (tmp_path / "r.json").write_text(run("ledger", "receipt", "s", *folder))
+    (tmp_path / "r.json").write_text(run("ledger", "receipt", "s", "--token", token, *folder))
     assert json.loads(run("ledger", "check-proof", str(tmp_path / "r.json")))["subject"] == "s"
     assert run("ledger", "check-backup", str(old), "s", *folder, code=1) == "readable\n"
     inventory = json.loads(run("keys", "show", *folder, "--json"))["inventory"]

@@ -44,6 +44,7 @@ class Permission(StrEnum):
     ERASE_SUBJECT = "erase-subject"
     READ_LOCKOUT = "read-lockout"
     UNLOCK = "unlock"
+    SWEEP_RETENTION = "sweep-retention"
     READ_INFORMATION = "read-information"
     EXPORT_SUBJECT = "export-subject"
     ERASE_SUBJECTS = "erase-subjects"
@@ -133,6 +134,7 @@ GRANTS: Mapping[Role, Grant] = {
         _P.ASK_APPROVAL,
         _P.DECIDE_APPROVAL,
         _P.LIST_APPROVALS,
+        _P.SWEEP_RETENTION,
     ),
     Role.AUDITOR: _grant(View.MASKED, _P.READ_SUBJECT, _P.LIST_APPROVALS, _P.READ_LOCKOUT),
     # Runs the machines, and has no business with the people in them.

@@ -117,6 +117,9 @@ ROWS: Mapping[str, Row] = {
     _APPROVALS + "DestroyKey": _request(_P.DESTROY_KEY, Foreign.DENIED, "keys.destroyed"),
     _LOCKOUT + "GetLockout": _request(_P.READ_LOCKOUT, Foreign.DENIED, "lockout.read"),
     _LOCKOUT + "Unlock": _request(_P.UNLOCK, Foreign.DENIED, "lockout.unlocked"),
+    "/voiceauth.v1.RetentionService/SweepRetention": _request(
+        _P.SWEEP_RETENTION, Foreign.DENIED, "retention.swept", "retention.held"
+    ),
     "/voiceauth.v1.InformationService/GetInformation": _request(
         _P.READ_INFORMATION, Foreign.DENIED
     ),

@@ -23,6 +23,7 @@ from voiceauth.cli import (
     installing,
     lockouts,
     people,
+    retention,
     serving,
 )
 from voiceauth.cli.demo import demo
@@ -120,6 +121,9 @@ app.add_typer(
 )
 app.add_typer(
     approving.approvals, name="approvals", epilog="Example: voiceauth approvals list --tenant bank"
+)
+app.add_typer(
+    retention.retention, name="retention", epilog="Example: voiceauth retention sweep --dry-run"
 )
 app.add_typer(certs.certs, name="certs", epilog="Example: voiceauth certs dev certs")
 app.add_typer(custody.keys, name="keys", epilog="Example: voiceauth keys init")

@@ -177,20 +177,24 @@ def check_proof_command(
     )
 
 
-@ledger.command(epilog="Example: voiceauth ledger receipt 4711 --tenant bank > receipt.json")
+@ledger.command(epilog="Example: voiceauth ledger receipt 4711 --token TOKEN > receipt.json")
 def receipt(
     context: typer.Context,
     *,
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="The erased subject's id.")],
+    token: Annotated[
+        str, typer.Option("--token", help="That the erasure gave; earlier versions gave none.")
+    ] = "",
     tenant: options.Tenant = "default",
     data_dir: options.DataDir = None,
 ) -> None:
     """Print a signed receipt of an erasure; it stands alone, and it names the person.
 
-    Exit code 1: the vault still knows the subject, or the ledger holds no erasure of it.
+    Exit code 1: the vault still knows the subject, or the ledger holds no erasure of it with this
+    token.
     """
     settings = local_settings(context, data_dir)
-    print_json(erasure_receipt(settings, tenant_id(tenant), subject_id(subject)))
+    print_json(erasure_receipt(settings, tenant_id(tenant), subject_id(subject), token=token))
 
 
 @ledger.command("check-backup", epilog="Example: voiceauth ledger check-backup old.db 4711")

@@ -13,7 +13,7 @@ from voiceauth.cli.reach import ask
 from voiceauth.cli.render import output, print_json
 from voiceauth.client import Client
 from voiceauth.errors import InputError
-from voiceauth.types import Consent, Subject
+from voiceauth.types import Consent, Erasure, Subject
 
 subjects = typer.Typer(help="Create, read, list, opt out and erase subjects.", no_args_is_help=True)
 consent = typer.Typer(help="Record and withdraw consent.", no_args_is_help=True)
@@ -154,14 +154,15 @@ def erase(
     if not yes:
         typer.confirm("Erase this subject for good?", abort=True, err=True)
 
-    async def question(client: Client) -> tuple[int, int]:
-        return await client.erase_subject(tenant, subject)
+    async def question(client: Client) -> Erasure:
+        return await client.erase(tenant, subject)
 
-    record_id, voiceprints = ask(context, server, data_dir, question)
+    done = ask(context, server, data_dir, question)
     if as_json:
-        print_json({"record_id": record_id, "voiceprints": voiceprints})
-    else:
-        output().print(f"{subject}: erased, {voiceprints} voiceprint(s) destroyed")
+        print_json(done)
+        return
+    output().print(f"{subject}: erased, {done.voiceprints} voiceprint(s) destroyed")
+    output().print(f"Token for a receipt, kept nowhere else: {done.token}", soft_wrap=True)
 
 
 @consent.command(

@@ -8,7 +8,14 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from voiceauth.config import PolicySettings, PrincipalSettings, Settings, default_data_directory
+from voiceauth.config import (
+    PolicySettings,
+    PrincipalSettings,
+    RetentionRuleSettings,
+    Settings,
+    default_data_directory,
+)
+from voiceauth.config.retention import built_in_rules
 
 _INTRODUCTION = """\
 # Configuration reference
@@ -47,6 +54,12 @@ def _chapters() -> Iterator[str]:
             yield "## [access.principals.NAME]\n"
             yield f"{_summary(PrincipalSettings)}\n"
             yield _table(PrincipalSettings.model_fields)
+        if name == "retention":
+            yield "## [retention.rules.NAME]\n"
+            yield f"{_summary(RetentionRuleSettings)}\n"
+            yield _table(RetentionRuleSettings.model_fields)
+            yield "Built in:\n"
+            yield "\n".join(_built_in_rules()) + "\n"
     yield "## [policies.NAME]\n"
     yield _POLICIES
     yield _table(PolicySettings.model_fields)
@@ -60,6 +73,13 @@ def _built_in() -> Iterator[str]:
         given = {key: one for key, one in policy.model_dump().items() if one != default[key]}
         told = ", ".join(f"`{key} = {_toml(one)}`" for key, one in given.items())
         yield f"* `{name}`: {told or 'the defaults'}"
+
+
+def _built_in_rules() -> Iterator[str]:
+    for name, rule in built_in_rules().items():
+        given = rule.model_dump(exclude_defaults=True)
+        told = ", ".join(f"`{key} = {_toml(one)}`" for key, one in given.items())
+        yield f"* `{name}`: {told}"
 
 
 def _summary(kind: type[BaseModel]) -> str:

@@ -23,7 +23,15 @@ from voiceauth.client.types import (
     information_from_wire,
 )
 from voiceauth.errors import DependencyError, EngineError, InputError
-from voiceauth.types import Challenge, ChallengeKind, Consent, LockoutStanding, Subject
+from voiceauth.types import (
+    Challenge,
+    ChallengeKind,
+    Consent,
+    Erasure,
+    LockoutStanding,
+    Subject,
+    Sweep,
+)
 from voiceauth.units import Seconds
 from voiceauth.v1 import (
     approvals_pb2_grpc,
@@ -36,6 +44,8 @@ from voiceauth.v1 import (
     lockout_pb2,
     lockout_pb2_grpc,
     maintenance_pb2_grpc,
+    retention_pb2,
+    retention_pb2_grpc,
     subjects_pb2,
     subjects_pb2_grpc,
     verification_pb2,
@@ -44,6 +54,7 @@ from voiceauth.v1 import (
 from voiceauth.wire.audio import format_to_wire
 from voiceauth.wire.challenge import challenge_from_wire, challenge_kind_to_wire
 from voiceauth.wire.lockout import lockout_from_wire
+from voiceauth.wire.retention import sweep_from_wire
 from voiceauth.wire.subjects import consent_to_wire, subject_from_wire
 
 _Reply = TypeVar("_Reply")
@@ -238,12 +249,36 @@ class Client:
     async def erase_subject(self, tenant: str, subject: str) -> tuple[int, int]:
         """Erase a subject; return the record's number and how many voiceprints were destroyed.
 
+        ``erase`` tells more. Raises NotFoundError.
+        """
+        done = await self.erase(tenant, subject)
+        return done.record_id, done.voiceprints
+
+    async def erase(self, tenant: str, subject: str) -> Erasure:
+        """Erase a subject; the token in the answer is kept nowhere else. Never repeated.
+
         Raises:
             NotFoundError: there is no such subject.
         """
         request = subjects_pb2.EraseSubjectRequest(tenant_id=tenant, subject_id=subject)
         reply = await self._ask(self._subjects().EraseSubject, request)
-        return reply.record_id, reply.voiceprints
+        return Erasure(reply.record_id, reply.voiceprints, reply.receipt_token, reply.vectors)
+
+    async def sweep_retention(
+        self, tenant: str, *, dry_run: bool = False, confirm_clock: bool = False
+    ) -> Sweep:
+        """Erase what the retention rules keep no longer, or tell what they would. Never repeated.
+
+        Args:
+            tenant: whose subjects to look at.
+            dry_run: erase nothing.
+            confirm_clock: the clock is right, however far it has moved since the last sweep.
+        """
+        request = retention_pb2.SweepRetentionRequest(
+            tenant_id=tenant, dry_run=dry_run, confirm_clock=confirm_clock
+        )
+        method = self._stub(retention_pb2_grpc.RetentionServiceStub).SweepRetention
+        return sweep_from_wire(await self._ask(method, request))
 
     @property
     def approvals(self) -> Approvals:

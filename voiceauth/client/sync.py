@@ -31,10 +31,12 @@ from voiceauth.types import (
     Continuity,
     EnrolmentProgress,
     EnrolmentResult,
+    Erasure,
     Evidence,
     LockoutStanding,
     Ranking,
     Subject,
+    Sweep,
     Verdict,
 )
 from voiceauth.units import Seconds
@@ -324,6 +326,18 @@ class SyncClient:
     def unlock(self, tenant: str, subject: str, number: str = "") -> LockoutStanding:
         """Open a subject's voice path, and give a named number its budget back. Not repeated."""
         return self._thread.wait_for(self._client.unlock(tenant, subject, number))
+
+    def erase(self, tenant: str, subject: str) -> Erasure:
+        """Erase a subject; see ``Client.erase``."""
+        return self._thread.wait_for(self._client.erase(tenant, subject))
+
+    def sweep_retention(
+        self, tenant: str, *, dry_run: bool = False, confirm_clock: bool = False
+    ) -> Sweep:
+        """Erase what the retention rules keep no longer; see ``Client.sweep_retention``."""
+        return self._thread.wait_for(
+            self._client.sweep_retention(tenant, dry_run=dry_run, confirm_clock=confirm_clock)
+        )
 
 
 async def _step(stream: AsyncIterator[_T]) -> list[_T]:

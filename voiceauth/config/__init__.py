@@ -38,6 +38,7 @@ from voiceauth.config.record import (
     StorageSettings,
     default_data_directory,
 )
+from voiceauth.config.retention import RetentionRuleSettings, RetentionSettings
 from voiceauth.config.server import ClientSettings, LogSettings, ServerSettings, TlsSettings
 from voiceauth.config.settings import Settings
 
@@ -56,6 +57,8 @@ __all__ = [
     "ModelSettings",
     "PolicySettings",
     "PrincipalSettings",
+    "RetentionRuleSettings",
+    "RetentionSettings",
     "ServerSettings",
     "Settings",
     "SpeechSettings",

@@ -16,6 +16,7 @@ from voiceauth.config.calls import (
 )
 from voiceauth.config.lockout import LockoutSettings
 from voiceauth.config.record import KeySettings, LedgerSettings, StorageSettings
+from voiceauth.config.retention import RetentionSettings
 from voiceauth.config.server import ClientSettings, LogSettings, ServerSettings, TlsSettings
 
 
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     keyring: KeySettings = Field(default_factory=KeySettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     backup: BackupSettings = Field(default_factory=BackupSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     speech: SpeechSettings = Field(default_factory=SpeechSettings)
     enrolment: EnrolmentSettings = Field(default_factory=EnrolmentSettings)

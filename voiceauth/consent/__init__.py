@@ -6,6 +6,7 @@ Public:
 * ``rules.in_force(consent, purpose, now)``: whether a consent permits ``purpose`` now.
 * ``rules.objection(subject, purpose, now)``: why a subject's voice may not be used, if so.
 * ``rules.check_new_consent(consent, now)``: refuse a malformed or impossible record.
+* ``retention.due(subject, rules, jurisdiction, now)``: what may be kept no longer.
 
 Rules:
 

@@ -31,3 +31,17 @@ def pseudonym(key: bytes, tenant: TenantId, identifier: str, secret: bytes = b""
         key = hmac.digest(key, secret, "sha256")
     digest = hmac.digest(key, message, "sha256")[:_BYTES]
     return base64.b32encode(digest).decode("ascii").rstrip("=").lower()
+
+
+def commitment(token: str, tenant: TenantId, subject: str) -> str:
+    """Return what ties an erasure to a person for whoever has the token, and for nobody else.
+
+    Args:
+        token: given out with the erasure and kept nowhere.
+        tenant: whose subject it was.
+        subject: the person.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    return hmac.digest(token.encode(), framed("erasure", tenant, subject), "sha256").hex()

@@ -17,6 +17,7 @@ from voiceauth.v1 import (
     keys_pb2,
     lockout_pb2,
     maintenance_pb2,
+    retention_pb2,
     subjects_pb2,
     verification_pb2,
 )
@@ -32,6 +33,7 @@ SERVICES: tuple[str, ...] = tuple(
         information_pb2,
         maintenance_pb2,
         keys_pb2,
+        retention_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 )

@@ -33,6 +33,7 @@ from voiceauth.service.keys import KeyServicer
 from voiceauth.service.lockout import LockoutServicer
 from voiceauth.service.logging import configure_logging
 from voiceauth.service.maintenance import MaintenanceServicer
+from voiceauth.service.retention import RetentionServicer
 from voiceauth.service.runtime import Runtime, start_runtime, stop_runtime
 from voiceauth.service.subjects import SubjectServicer
 from voiceauth.service.transport import server_credentials
@@ -47,6 +48,7 @@ from voiceauth.v1 import (
     keys_pb2_grpc,
     lockout_pb2_grpc,
     maintenance_pb2_grpc,
+    retention_pb2_grpc,
     subjects_pb2_grpc,
     verification_pb2_grpc,
 )
@@ -155,6 +157,7 @@ def _server(runtime: Runtime) -> tuple[Any, Health]:
     services: tuple[tuple[Any, Callable[[Runtime], Any]], ...] = (
         (verification_pb2_grpc.add_VerificationServiceServicer_to_server, VerificationServicer),
         (enrolment_pb2_grpc.add_EnrolmentServiceServicer_to_server, EnrolmentServicer),
+        (retention_pb2_grpc.add_RetentionServiceServicer_to_server, RetentionServicer),
         (subjects_pb2_grpc.add_SubjectServiceServicer_to_server, SubjectServicer),
         (approvals_pb2_grpc.add_ApprovalServiceServicer_to_server, ApprovalServicer),
         (lockout_pb2_grpc.add_LockoutServiceServicer_to_server, LockoutServicer),

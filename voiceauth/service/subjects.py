@@ -120,7 +120,10 @@ class SubjectServicer(subjects_pb2_grpc.SubjectServiceServicer):
         engine, tenant, subject = self._named(request)
         erasure = await in_vault(self._runtime, lambda: erase_subject(engine, tenant, subject))
         return subjects_pb2.EraseSubjectResponse(
-            record_id=erasure.record_id, voiceprints=erasure.voiceprints
+            record_id=erasure.record_id,
+            voiceprints=erasure.voiceprints,
+            receipt_token=erasure.token,
+            vectors=erasure.vectors,
         )
 
     def _named(self, request: Any) -> tuple[Engine, TenantId, SubjectId]:

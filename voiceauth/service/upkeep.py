@@ -14,7 +14,7 @@ from voiceauth.usecases.engine import Chore
 
 @asynccontextmanager
 async def upkeep(chores: tuple[Chore, ...]) -> AsyncIterator[None]:
-    """Repeat each chore for the time of the block, and once more at its end.
+    """Repeat each chore for the time of the block, and most of them once more at its end.
 
     Chores run in threads of their own, so that a slow second place holds up no call. A chore that
     fails is logged by name and tried again at its next time: nothing it does is on a call's path.
@@ -32,6 +32,8 @@ async def _repeat(chore: Chore, stop: asyncio.Event) -> None:
     while not stop.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), chore.every_seconds)
+        if stop.is_set() and not chore.at_end:
+            return
         await _once(chore)
 
 

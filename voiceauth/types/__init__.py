@@ -47,6 +47,7 @@ from voiceauth.types.names import (
 )
 from voiceauth.types.reasons import Decision, Progress, Reason
 from voiceauth.types.records import KeyInfo, LedgerEntry, ModelCard, StoredCheckpoint
+from voiceauth.types.retention import Erasure, RetentionDue, Sweep
 from voiceauth.types.speech import AudioFormat, Bandwidth, Encoding, Quality, Score, Span
 from voiceauth.types.subjects import (
     Consent,
@@ -96,6 +97,7 @@ __all__ = [
     "EnrolmentProgress",
     "EnrolmentResult",
     "EnrolmentSegment",
+    "Erasure",
     "Evidence",
     "FailedVoice",
     "Fingerprint",
@@ -121,6 +123,7 @@ __all__ = [
     "Recognition",
     "RecognitionSource",
     "ReplayEvidence",
+    "RetentionDue",
     "Samples",
     "Score",
     "SegmentReport",
@@ -131,6 +134,7 @@ __all__ = [
     "SubjectId",
     "SubjectStanding",
     "SubjectState",
+    "Sweep",
     "TenantId",
     "Tombstone",
     "Verdict",

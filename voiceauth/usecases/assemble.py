@@ -14,12 +14,14 @@ Steps, in an order in which each failure stops the start and nothing half-open s
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from voiceauth import __version__
 from voiceauth.adapters import SystemClock, SystemRandom
 from voiceauth.config import Settings
+from voiceauth.consent.retention import Erases, Rule, Since
 from voiceauth.decision.policy import Policy
 from voiceauth.errors import MissingExtraError, SettingsError, StorageError
 from voiceauth.gallery.flat import FaissGallery
@@ -34,7 +36,13 @@ from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId
 from voiceauth.usecases.attempt_desk import attempt_desk
 from voiceauth.usecases.backup_chores import backup_chores, backup_desk
 from voiceauth.usecases.canary import Hearing
-from voiceauth.usecases.engine import ChallengeDesk, Chore, Engine, EnrolmentRules
+from voiceauth.usecases.engine import (
+    ChallengeDesk,
+    Chore,
+    Engine,
+    EnrolmentRules,
+    RetentionRules,
+)
 from voiceauth.usecases.instruments import continuity_of, speech_options, spoof_layer
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
 from voiceauth.usecases.keep_keys import KeyDesk
@@ -42,6 +50,7 @@ from voiceauth.usecases.key_services import VAULT_FILE, open_keys
 from voiceauth.usecases.rekey_voiceprints import CHORE_SECONDS, RekeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard, ReplayRules, forget_expired
 from voiceauth.usecases.second_person import approval_rules
+from voiceauth.usecases.sweep_retention import sweep_everybody
 from voiceauth.vault.open import open_vault
 from voiceauth.vault.store import SqliteVault
 
@@ -135,6 +144,7 @@ def assemble(
             backups=backups,
             rekeying=rekeying,
             attempts=attempts,
+            retention=retention_rules(settings),
             chores=(
                 Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),
                 Chore("keys", _HOUR_SECONDS, keeper.run),
@@ -144,6 +154,10 @@ def assemble(
                 Chore("old attempts", _HOUR_SECONDS, partial(attempts.tidy, vault)),
             ),
         )
+        every = settings.retention.sweep_seconds
+        # Not at the end: a command that opens an engine for a moment must not erase anybody.
+        sweeping = Chore("retention", every, partial(sweep_everybody, engine), at_end=False)
+        engine = replace(engine, chores=(*engine.chores, sweeping))
         _record_start(engine, held)  # (5)
         with suppress(StorageError):  # (6) a second place that is away stops no call
             checkpoints.run()
@@ -218,6 +232,26 @@ def replay_guard(
         longest_seconds=chosen.replay_recording_seconds,
     )
     return ReplayGuard(secret, clock, rules)
+
+
+def retention_rules(settings: Settings) -> RetentionRules:
+    """Return how long what is kept of people may be kept."""
+    chosen = settings.retention
+    return RetentionRules(
+        rules=tuple(
+            Rule(
+                name=name,
+                since=Since(one.since),
+                days=one.days,
+                erases=Erases(one.erases),
+                purposes=frozenset(one.purposes),
+                jurisdictions=frozenset(one.jurisdictions),
+            )
+            for name, one in chosen.rules.items()
+        ),
+        jurisdiction=chosen.jurisdiction,
+        largest_clock_step=timedelta(days=chosen.largest_clock_step_days),
+    )
 
 
 def _forgetting(guard: ReplayGuard | None, vault: Vault) -> tuple[Chore, ...]:

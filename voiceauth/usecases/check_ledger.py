@@ -88,11 +88,13 @@ def explain_call(settings: Settings, tenant: TenantId, call: CallId) -> tuple[Ex
     return tuple(explain(entry, tables) for entry in found)
 
 
-def erasure_receipt(settings: Settings, tenant: TenantId, subject: SubjectId) -> dict[str, object]:
+def erasure_receipt(
+    settings: Settings, tenant: TenantId, subject: SubjectId, *, token: str = ""
+) -> dict[str, object]:
     """Issue a signed receipt of an erasure. Errors as ``issue_receipt``."""
     with opened_desk(settings) as (vault, desk, keys):
         name = pseudonym(keys.derive("ledger-pseudonym"), tenant, subject)
-        return issue_receipt(vault, desk, tenant, subject, name)
+        return issue_receipt(vault, desk, tenant, subject, name, token=token)
 
 
 def subject_in_backup(

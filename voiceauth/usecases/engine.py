@@ -3,7 +3,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from voiceauth.consent.retention import Rule
 from voiceauth.decision.policy import Policy
 from voiceauth.errors import IntegrityError, UnknownPolicyError
 from voiceauth.ledger.pseudonym import pseudonym
@@ -62,17 +64,33 @@ class ChallengeDesk:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionRules:
+    """How long what is kept of people may be kept; the settings' ``[retention]``.
+
+    Attributes:
+        jurisdiction: of people whose consent names none; empty where it is not known.
+        largest_clock_step: between two sweeps; what is further needs a confirmation.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    jurisdiction: str = ""
+    largest_clock_step: timedelta = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
 class Chore:
     """Work that a running server repeats.
 
     Attributes:
         name: for the log.
         run: blocking; may raise EngineError.
+        at_end: whether it runs once more when the server ends.
     """
 
     name: str
     every_seconds: Seconds
     run: Callable[[], None]
+    at_end: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +120,7 @@ class Engine:
         backups: what backs this installation up; None where the settings name no place.
         rekeying: None where voiceprints cannot be given a new secret, as over a vault of tests.
         attempts: counts failed attempts; None only where nothing can be attacked.
+        retention: how long what is kept of people may be kept.
     """
 
     vault: Vault
@@ -128,6 +147,7 @@ class Engine:
     backups: BackupDesk | None = None
     rekeying: RekeyDesk | None = None
     attempts: AttemptDesk | None = None
+    retention: RetentionRules = RetentionRules()
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.

@@ -18,6 +18,7 @@ from voiceauth.errors import IntegrityError, KeyServiceError, NotFoundError, Pol
 from voiceauth.keys.signing import check_signature
 from voiceauth.ledger.body import canonical_json
 from voiceauth.ledger.checkpoint import public_key, verifier
+from voiceauth.ledger.pseudonym import commitment
 from voiceauth.ports import Clock, KeyService, Random
 from voiceauth.types import LedgerEntry, SubjectId, TenantId
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, ledger_pages
@@ -40,7 +41,13 @@ class BackupState(StrEnum):
 
 
 def issue_receipt(
-    vault: SqliteVault, desk: CheckpointDesk, tenant: TenantId, subject: SubjectId, pseudonym: str
+    vault: SqliteVault,
+    desk: CheckpointDesk,
+    tenant: TenantId,
+    subject: SubjectId,
+    pseudonym: str,
+    *,
+    token: str = "",
 ) -> dict[str, object]:
     """Sign that a subject was erased, with a proof that the ledger says so.
 
@@ -49,11 +56,12 @@ def issue_receipt(
         desk: of the ledger.
         tenant: whose subject it was.
         subject: the person.
-        pseudonym: of the subject in the ledger.
+        pseudonym: of the subject in ledgers of earlier versions, which needed no token.
+        token: that came with the erasure.
 
     Raises:
         PolicyError: the vault knows the subject: not erased, or enrolled again.
-        NotFoundError: the ledger holds no erasure of it.
+        NotFoundError: the ledger holds no erasure of it, or not one with this token.
         ChainBrokenError: the ledger does not hold.
     """
     with vault.read() as view:
@@ -64,10 +72,10 @@ def issue_receipt(
         one
         for page in ledger_pages(vault, 0)
         for one in page
-        if one.tenant == tenant and _is_of(one, pseudonym)
+        if one.tenant == tenant and _is_of(one, pseudonym, commitment(token, tenant, subject))
     ]
     if not erased:
-        raise NotFoundError("The ledger holds no erasure of this subject.")
+        raise NotFoundError("The ledger holds no erasure of this subject with this token.")
     entry = erased[-1]
     statement = canonical_json(
         {
@@ -152,8 +160,13 @@ def backup_state(
     return BackupState.ABSENT if found is None else BackupState.READABLE
 
 
-def _is_of(entry: LedgerEntry, pseudonym: str) -> bool:
-    return entry.event == EVENT and json.loads(entry.body).get("subject") == pseudonym
+def _is_of(entry: LedgerEntry, pseudonym: str, committed: str) -> bool:
+    if entry.event != EVENT:
+        return False
+    body = json.loads(entry.body)
+    if "commitment" in body:
+        return bool(body["commitment"] == committed)
+    return bool(body.get("subject") == pseudonym)
 
 
 def _signed(statement: str) -> bytes:

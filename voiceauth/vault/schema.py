@@ -119,6 +119,13 @@ CREATE TABLE failed_voices (
 ) STRICT
 """
 
+_RETENTION_CLOCK = """
+CREATE TABLE retention_clock (
+    tenant TEXT PRIMARY KEY,
+    swept_us INTEGER NOT NULL
+) STRICT
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST,
     _RECORDINGS,
@@ -127,6 +134,7 @@ MIGRATIONS: tuple[str, ...] = (
     _TOMBSTONES,
     _VOICE_TRANSFORMS,
     _ATTEMPTS,
+    _RETENTION_CLOCK,
 )
 """Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
 

@@ -333,6 +333,21 @@ class SqliteTransaction(AttemptRows):
         tombstone_rows.add(self._live(), row_key, kind, at=at, number=number)
         self.buried = True
 
+    def swept_at(self, tenant: TenantId) -> datetime | None:
+        """Return the latest time at which retention was swept; None before the first sweep."""
+        found = self._select("SELECT swept_us FROM retention_clock WHERE tenant = ?", tenant)
+        return codec.from_microseconds(found[0][0]) if found else None
+
+    def note_sweep(self, tenant: TenantId, at: datetime) -> None:
+        """Note that retention was swept; an earlier time than the latest changes nothing."""
+        require_text(tenant)
+        self._write(
+            "INSERT INTO retention_clock (tenant, swept_us) VALUES (?1, ?2) ON CONFLICT (tenant) "
+            "DO UPDATE SET swept_us = max(swept_us, excluded.swept_us)",
+            tenant,
+            codec.to_microseconds(at),
+        )
+
     def append(
         self, *, at: datetime, tenant: TenantId, event: str, body: Mapping[str, object]
     ) -> LedgerEntry:

@@ -39,3 +39,13 @@ async def test_every_chore_runs_once_more_at_the_end() -> None:
         assert done == []
 
     assert sorted(done) == ["a", "b"]
+
+
+async def test_a_chore_that_is_not_for_the_end_does_not_run_there() -> None:
+    """A command that opens an engine for a moment must not do what only a server may."""
+    done: list[str] = []
+
+    async with upkeep((Chore("retention", 3600.0, lambda: done.append("x"), at_end=False),)):
+        await asyncio.sleep(0)
+
+    assert done == []

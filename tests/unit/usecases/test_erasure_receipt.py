@@ -9,6 +9,7 @@ from voiceauth.errors import IntegrityError, NotFoundError, PolicyError
 from voiceauth.keys.keyring import FileKeyring
 from voiceauth.keys.signing import SigningKey
 from voiceauth.ledger.checkpoint import verifier
+from voiceauth.ledger.pseudonym import commitment
 from voiceauth.testing.fakes import EPOCH, FakeClock, FakeRandom
 from voiceauth.testing.records import made_up_voiceprint
 from voiceauth.types import SubjectId, TenantId
@@ -119,6 +120,32 @@ def test_a_receipt_with_the_proof_of_another_erasure_is_refused(house: House) ->
 
     with pytest.raises(IntegrityError, match="not the one"):
         check_receipt({**first, "inclusion": house.receipt()["inclusion"]})
+
+
+def test_an_erasure_with_a_token_is_attested_to_its_holder_only(house: House) -> None:
+    """Neither the pseudonym nor another token, subject or tenant finds the entry."""
+    with house.vault.begin() as change:
+        change.erase_subject(BANK, ALICE)
+        body = {
+            "subject": "pseudonym",
+            "voiceprints": 1,
+            "commitment": commitment("right", BANK, ALICE),
+        }
+        change.append(at=EPOCH, tenant=BANK, event="subject.erased", body=body)
+    bob, shop = SubjectId("bob"), TenantId("shop")
+    wrong = [
+        (BANK, ALICE, ""),
+        (BANK, ALICE, "wrong"),
+        (BANK, bob, "right"),
+        (shop, ALICE, "right"),
+    ]
+    for tenant, subject, token in wrong:
+        with pytest.raises(NotFoundError):
+            issue_receipt(house.vault, house.desk, tenant, subject, "pseudonym", token=token)
+
+    given = issue_receipt(house.vault, house.desk, BANK, ALICE, "pseudonym", token="right")  # noqa: S106 - made up
+
+    assert check_receipt(given)["subject"] == "alice"
 
 
 def test_a_receipt_says_who_when_and_what_and_holds_alone(house: House) -> None:
