@@ -39,6 +39,7 @@ FRAME = ("voiceauth.errors", "voiceauth.units", "voiceauth.types", "voiceauth.po
 """Of the package, all that is not loaded anew for a mutant: it imports no room."""
 OPTIONS = ("-q", "-x", "--no-header", "--noconftest", "-p", "no:cacheprovider", "-p", "no:cov")
 PATIENCE_SECONDS = 60
+PROGRESS = 100
 _LISTED = re.compile(r"^\| `(voiceauth/[\w/]+\.py)` \| `` (.+?) `` \|", re.MULTILINE)
 _PASSED, _FAILED, _BROKEN = 0, 1, 2
 
@@ -183,6 +184,8 @@ def main() -> int:
         forget()
         for one in survivors(room, given.only):
             tried += 1
+            if tried % PROGRESS == 0:
+                print(f"{tried} mutants tried", file=sys.stderr, flush=True)
             if one is not None:
                 left.append(one)
                 mark = "listed" if (one.file, one.name) in known else "SURVIVES"

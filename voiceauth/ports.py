@@ -275,7 +275,7 @@ class ApprovalStore(Protocol):
         ...
 
     def used_since(self, approval: ApprovalId, sequence: int) -> bool:
-        """Say whether the ledger holds a use of an approval behind ``sequence``."""
+        """Say whether the ledger holds a use of an approval, or a restore, behind ``sequence``."""
         ...
 
 

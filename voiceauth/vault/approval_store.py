@@ -21,6 +21,7 @@ from voiceauth.vault.faults import translated
 from voiceauth.vault.sealing import Sealer, require_text
 
 USED_EVENT = "approval.used"
+RESTORED_EVENT = "backup.restored"
 _KIND = "approval"
 
 
@@ -84,12 +85,19 @@ class ApprovalRows:
         return None if row[0] is None else from_microseconds(row[0])
 
     def used_since(self, approval: ApprovalId, sequence: int) -> bool:
-        """Say whether the ledger holds a use of an approval behind ``sequence``."""
+        """Say whether the ledger holds a use of an approval behind ``sequence``.
+
+        A restore counts as one: what was used after the backup, the restored ledger cannot tell.
+        """
         with translated():
             rows = self._connection.execute(
-                "SELECT body FROM ledger WHERE sequence > ? AND event = ?", (sequence, USED_EVENT)
+                "SELECT event, body FROM ledger WHERE sequence > ? AND event IN (?, ?)",
+                (sequence, USED_EVENT, RESTORED_EVENT),
             ).fetchall()
-        return any(json.loads(body).get("approval") == approval for (body,) in rows)
+        return any(
+            event == RESTORED_EVENT or json.loads(body).get("approval") == approval
+            for event, body in rows
+        )
 
     def _opened(self, approval: ApprovalId, tenant: TenantId, sealed: bytes) -> Approval:
         payload = self._sealer.open_own(sealed, _KIND, _record(approval, tenant))

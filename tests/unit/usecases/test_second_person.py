@@ -153,6 +153,18 @@ def test_an_old_row_that_is_put_back_is_not_replayed(desk: ApprovalDesk, tmp_pat
     assert refusal(desk, done.approval) == Unfit.USED
 
 
+def test_an_approval_from_before_a_restore_is_void(desk: ApprovalDesk) -> None:
+    """The restored ledger cannot tell whether it was used after the backup: it counts as used."""
+    done = given(desk)
+    with desk.vault.begin() as transaction:
+        transaction.append(
+            at=desk.clock.now(), tenant=TenantId(""), event="backup.restored", body={}
+        )
+
+    assert refusal(desk, done.approval) == Unfit.USED
+    spend(desk, given(desk).approval)
+
+
 def test_a_row_under_another_id_or_tenant_does_not_open(desk: ApprovalDesk, tmp_path: Path) -> None:
     """A given approval cannot be passed off as another one by whoever writes the file."""
     done, other = given(desk), ask(desk, PLAN, ANNA)
