@@ -75,7 +75,7 @@ def read_certificate(pem: bytes, now: datetime) -> PeerCertificate:
         certificate = x509.load_pem_x509_certificate(pem)
         names = frozenset(_names(certificate))
         purposes = _purposes(certificate)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise UnauthenticatedError(detail="certificate_unreadable") from None
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise UnauthenticatedError(detail="certificate_expired")

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+import base64
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from voiceauth.access.certificates import (
     NameKind,
@@ -20,6 +22,7 @@ from voiceauth.access.principal import Means, Principal
 from voiceauth.errors import SettingsError, UnauthenticatedError
 from voiceauth.testing.fakes import EPOCH
 
+SAN = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
 AUTHORITY = DevelopmentAuthority(EPOCH)
 NAMES = (
     PeerName(NameKind.URI, "spiffe://bank/ivr"),
@@ -28,7 +31,11 @@ NAMES = (
 )
 
 
-def plain_certificate(common_name: str, *names: x509.GeneralName) -> bytes:
+def plain_certificate(
+    common_name: str,
+    *names: x509.GeneralName,
+    extensions: Sequence[x509.UnrecognizedExtension] = (),
+) -> bytes:
     """Return a certificate without any purpose, self-signed."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -43,6 +50,8 @@ def plain_certificate(common_name: str, *names: x509.GeneralName) -> bytes:
     )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    for one in extensions:
+        builder = builder.add_extension(one, critical=False)
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
@@ -98,6 +107,16 @@ def test_a_certificate_of_two_principals_names_neither() -> None:
         keeper.identify(Shown(certificate=pem), EPOCH)
 
 
+@pytest.mark.parametrize("moment", [timedelta(minutes=-5), timedelta(days=VALID_DAYS)])
+def test_a_certificate_counts_from_its_first_to_its_last_moment(moment: timedelta) -> None:
+    """Both ends belong to its validity, and a second beyond each does not."""
+    pem = AUTHORITY.client(NAMES[0]).certificate
+    beyond = moment + timedelta(seconds=1 if moment > timedelta(0) else -1)
+
+    assert read_certificate(pem, EPOCH + moment).names == {NAMES[0]}
+    assert detail_of(pem, beyond / timedelta(days=1)) == "certificate_expired"
+
+
 @pytest.mark.parametrize("days", [-1, VALID_DAYS + 1])
 def test_a_certificate_counts_only_within_its_time(days: int) -> None:
     """Before and after its validity a certificate is refused."""
@@ -115,6 +134,29 @@ def test_a_servers_certificate_names_no_client() -> None:
 def test_garbage_is_refused(pem: bytes) -> None:
     """Bytes that are no certificate never come out as another exception."""
     assert detail_of(pem) == "certificate_unreadable"
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        [x509.UnrecognizedExtension(SAN, bytes.fromhex("3002a300"))],
+        [x509.UnrecognizedExtension(SAN, bytes.fromhex("300482026162"))] * 2,
+    ],
+    ids=["x400-address", "two-lists-of-names"],
+)
+def test_a_certificate_with_odd_names_is_refused(
+    extensions: list[x509.UnrecognizedExtension], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kind of name that the library does not read, or two lists of names, name nobody."""
+    monkeypatch.setattr(x509.base, "_reject_duplicate_extension", lambda *_: None, raising=True)
+
+    assert detail_of(plain_certificate("x", extensions=extensions)) == "certificate_unreadable"
+
+
+def test_a_mail_name_is_written_in_small_letters() -> None:
+    """The kinds are those of the settings' documentation."""
+    assert peer_name("email:ivr@bank.example") == NAMES[2]
+    assert [str(one).partition(":")[0] for one in NAMES] == ["URI", "DNS", "email"]
 
 
 @pytest.mark.parametrize("text", ["", "ivr", "URI:", "uri:x", "CN:ivr", ":x"])
@@ -152,6 +194,27 @@ def test_a_key_that_signs_nothing_is_refused() -> None:
 
     with pytest.raises(SettingsError):
         check_server_files(AUTHORITY.server(["localhost"]).certificate, key, None)
+
+
+def test_a_key_behind_a_passphrase_is_refused() -> None:
+    """Nobody is there to type it when the server starts."""
+    sealed = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+
+    with pytest.raises(SettingsError, match="passphrase"):
+        check_server_files(AUTHORITY.server(["localhost"]).certificate, sealed, None)
+
+
+def test_a_key_of_an_unknown_kind_is_refused() -> None:
+    """A key that the library cannot use is told like one that is none."""
+    unknown = base64.b64encode(bytes.fromhex("300c020100300406022a03040100")).decode()
+    pem = f"-----BEGIN PRIVATE KEY-----\n{unknown}\n-----END PRIVATE KEY-----\n".encode()
+
+    with pytest.raises(SettingsError, match="PEM"):
+        check_server_files(AUTHORITY.server(["localhost"]).certificate, pem, None)
 
 
 @pytest.mark.parametrize("broken", range(3))

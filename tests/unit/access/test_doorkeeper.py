@@ -152,3 +152,11 @@ def test_a_gateway_bounds_the_tenants_of_the_tokens_it_brings(
     found = keeper.identify(shown(IVR_NAME, "Bearer good"), EPOCH)
 
     assert found == replace(AGENT, tenants=expected)
+
+
+def test_what_a_peer_shows_stands_in_no_log() -> None:
+    """Neither token nor certificate is in the text form that an error or a log line would take."""
+    told = repr(Shown(encrypted=True, certificate=b"PEM-BYTES", authorization="Bearer SECRET"))
+
+    assert "PEM-BYTES" not in told
+    assert "SECRET" not in told

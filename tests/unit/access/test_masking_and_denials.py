@@ -123,3 +123,16 @@ def test_a_flood_of_names_does_not_fill_the_memory() -> None:
     told = [book.admit(f"other-{number}", 0.0) for number in range(BURST + 1)]
 
     assert told == [0] * BURST + [None]
+
+
+def test_twenty_refusals_are_recorded_and_one_more_every_ten_seconds() -> None:
+    """The measure is the documented one, and so is the number of sources that are told apart."""
+    assert (BURST, EVERY_SECONDS, MOST_SOURCES) == (20, 10.0, 1000)
+    book = DenialBook()
+    for _ in range(BURST):
+        book.admit("eve", 0.0)
+
+    assert book.admit("eve", 9.9) is None
+    assert book.admit("eve", 10.0) == 1
+    assert book.admit("eve", 19.9) is None
+    assert book.admit("eve", 20.0) == 1
