@@ -270,6 +270,20 @@ class RecognitionError(DependencyError):
     default = "The speech recogniser is not available."
 
 
+class SinkError(DependencyError):
+    """An alert could not be handed over; it stays in the outbox."""
+
+    code = "sink_down"
+    default = "The receiver of alerts is not available."
+
+
+class SinkRefusedError(SinkError):
+    """The receiver answered and does not take this alert; others may go through."""
+
+    code = "sink_refused"
+    default = "The receiver of alerts refused one."
+
+
 class MissingExtraError(DependencyError):
     """An optional Python package is not installed.
 

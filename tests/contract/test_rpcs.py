@@ -13,6 +13,7 @@ from voiceauth.access.roles import GRANTS
 from voiceauth.access.rpcs import ROWS, Size
 from voiceauth.client.channel import REPEATABLE
 from voiceauth.config import ServerSettings
+from voiceauth.service.alerts import AlertServicer
 from voiceauth.service.approvals import ApprovalServicer
 from voiceauth.service.enrolment import EnrolmentServicer
 from voiceauth.service.health import SERVICES
@@ -27,6 +28,7 @@ from voiceauth.service.retention import RetentionServicer
 from voiceauth.service.subjects import SubjectServicer
 from voiceauth.service.verification import VerificationServicer
 from voiceauth.v1 import (
+    alerts_pb2,
     approvals_pb2,
     enrolment_pb2,
     information_pb2,
@@ -43,6 +45,7 @@ SERVICERS: dict[str, type] = {
     "voiceauth.v1.VerificationService": VerificationServicer,
     "voiceauth.v1.EnrolmentService": EnrolmentServicer,
     "voiceauth.v1.SubjectService": SubjectServicer,
+    "voiceauth.v1.AlertService": AlertServicer,
     "voiceauth.v1.ApprovalService": ApprovalServicer,
     "voiceauth.v1.LockoutService": LockoutServicer,
     "voiceauth.v1.RetentionService": RetentionServicer,
@@ -51,6 +54,7 @@ SERVICERS: dict[str, type] = {
     "voiceauth.v1.KeyService": KeyServicer,
 }
 FILES: tuple[ModuleType, ...] = (
+    alerts_pb2,
     verification_pb2,
     enrolment_pb2,
     subjects_pb2,

@@ -3,13 +3,15 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from voiceauth.alerts.evaluate import Evaluator
 from voiceauth.alerts.reading import Observation, observed
 from voiceauth.alerts.table import Rule, rules
-from voiceauth.types import Alert, LedgerEntry, TenantId
+from voiceauth.errors import SinkRefusedError
+from voiceauth.types import Alert, AlertId, LedgerEntry, Severity, TenantId
 
 MONDAY = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 HOUR = 3600.0
@@ -53,3 +55,40 @@ def one_rule(name: str, **changes: Any) -> dict[str, Rule]:
 def raised(evaluator: Evaluator, *observations: Observation) -> list[Alert]:
     """Return all alerts of some entries."""
     return [alert for one in observations for alert in evaluator.observe(one)]
+
+
+def made_up_alert(name: str = "a", **changes: Any) -> Alert:
+    """Return an alert as a rule might have raised it."""
+    alert = Alert(
+        alert=AlertId(hashlib.sha256(name.encode()).hexdigest()[:32]),
+        at=MONDAY,
+        rule="failures-subject",
+        severity=Severity.HIGH,
+        tenant=TenantId("bank"),
+        about="subject",
+        pseudonym=somebody("anna"),
+        counts=(("entries", 4.0), ("rate", 0.25)),
+        records=(1, 2, 3, 4),
+        runbook="docs/runbooks/failures-subject.md",
+        record_id=5,
+    )
+    return replace(alert, **changes)
+
+
+class NotingSink:
+    """A ``ports.AlertSink`` that keeps what it gets, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.taken: list[Alert] = []
+        self.failure: Exception | None = None
+        self.tries = 0
+        self.refused: set[str] = set()
+
+    def send(self, alert: Alert) -> None:
+        """Keep one alert, or fail."""
+        self.tries += 1
+        if alert.alert in self.refused:
+            raise SinkRefusedError
+        if self.failure is not None:
+            raise self.failure
+        self.taken.append(alert)

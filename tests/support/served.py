@@ -220,6 +220,10 @@ class BreakableVault:
         """As the vault."""
         return self._vault.ledger(after=after, limit=limit)
 
+    def ledger_head(self) -> int:
+        """As the vault."""
+        return self.ledger(limit=100_000)[-1].sequence if self.ledger(limit=1) else 0
+
     def close(self) -> None:
         """As the vault."""
         self._vault.close()

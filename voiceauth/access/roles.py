@@ -46,6 +46,8 @@ class Permission(StrEnum):
     UNLOCK = "unlock"
     SWEEP_RETENTION = "sweep-retention"
     READ_INFORMATION = "read-information"
+    READ_ALERTS = "read-alerts"
+    ACKNOWLEDGE_ALERTS = "acknowledge-alerts"
     EXPORT_SUBJECT = "export-subject"
     ERASE_SUBJECTS = "erase-subjects"
     DESTROY_KEY = "destroy-key"
@@ -117,6 +119,8 @@ GRANTS: Mapping[Role, Grant] = {
         _P.GROUP_SUBJECTS,
         _P.READ_LOCKOUT,
         _P.UNLOCK,
+        _P.READ_ALERTS,
+        _P.ACKNOWLEDGE_ALERTS,
     ),
     Role.PRIVACY_OFFICER: _grant(
         View.FULL,
@@ -136,7 +140,9 @@ GRANTS: Mapping[Role, Grant] = {
         _P.LIST_APPROVALS,
         _P.SWEEP_RETENTION,
     ),
-    Role.AUDITOR: _grant(View.MASKED, _P.READ_SUBJECT, _P.LIST_APPROVALS, _P.READ_LOCKOUT),
+    Role.AUDITOR: _grant(
+        View.MASKED, _P.READ_SUBJECT, _P.LIST_APPROVALS, _P.READ_LOCKOUT, _P.READ_ALERTS
+    ),
     # Runs the machines, and has no business with the people in them.
     Role.OPERATOR: _grant(
         View.MASKED,
@@ -145,6 +151,7 @@ GRANTS: Mapping[Role, Grant] = {
         _P.ASK_APPROVAL,
         _P.LIST_APPROVALS,
         _P.MANAGE_BACKUPS,
+        _P.READ_ALERTS,
     ),
     # The second person where there is no second officer; it asks for keys alone.
     Role.ADMINISTRATOR: _grant(

@@ -80,6 +80,7 @@ def _work(permission: Permission, *events: str) -> Row:
 
 _P = Permission
 _APPROVALS = "/voiceauth.v1.ApprovalService/"
+_ALERTS = "/voiceauth.v1.AlertService/"
 _VERIFICATION = "/voiceauth.v1.VerificationService/"
 _SUBJECTS = "/voiceauth.v1.SubjectService/"
 _MAINTENANCE = "/voiceauth.v1.MaintenanceService/"
@@ -119,6 +120,11 @@ ROWS: Mapping[str, Row] = {
     _LOCKOUT + "Unlock": _request(_P.UNLOCK, Foreign.DENIED, "lockout.unlocked"),
     "/voiceauth.v1.RetentionService/SweepRetention": _request(
         _P.SWEEP_RETENTION, Foreign.DENIED, "retention.swept", "retention.held"
+    ),
+    _ALERTS + "ListAlerts": _request(_P.READ_ALERTS, Foreign.DENIED, "alert.listed"),
+    _ALERTS + "WatchAlerts": _call(_P.READ_ALERTS, Foreign.DENIED, "alert.watched"),
+    _ALERTS + "AcknowledgeAlert": _request(
+        _P.ACKNOWLEDGE_ALERTS, Foreign.DENIED, "alert.acknowledged"
     ),
     "/voiceauth.v1.InformationService/GetInformation": _request(
         _P.READ_INFORMATION, Foreign.DENIED

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from voiceauth import __version__
 from voiceauth.cli import (
     adapting,
+    alerting,
     analysis,
     approving,
     backup,
@@ -128,6 +129,7 @@ app.add_typer(
 app.add_typer(certs.certs, name="certs", epilog="Example: voiceauth certs dev certs")
 app.add_typer(custody.keys, name="keys", epilog="Example: voiceauth keys init")
 app.add_typer(backup.backup, name="backup", epilog="Example: voiceauth backup create")
+app.add_typer(alerting.alerts, name="alerts", epilog="Example: voiceauth alerts list --unseen")
 app.add_typer(evidence.ledger, name="ledger", epilog="Example: voiceauth ledger verify")
 app.add_typer(lockouts.lockout, name="lockout", epilog="Example: voiceauth lockout show 4711")
 app.add_typer(custody.models, name="models", epilog="Example: voiceauth models list")

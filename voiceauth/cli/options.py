@@ -105,6 +105,8 @@ def with_data_dir(settings: Settings, data_dir: Path) -> Settings:
             "access": AccessSettings(),
             "tokens": TokenSettings(),
             "client": ClientSettings(),
+            # A server delivers; a command that a receiver keeps waiting would be a nuisance.
+            "alerts": settings.alerts.model_copy(update={"deliver": False}),
             "storage": settings.storage.model_copy(update={"data_dir": data_dir.resolve()}),
             "server": settings.server.model_copy(update={"host": "127.0.0.1", "port": 0}),
         }

@@ -13,6 +13,7 @@ from voiceauth.config import (
     PrincipalSettings,
     RetentionRuleSettings,
     Settings,
+    SinkSettings,
     default_data_directory,
 )
 from voiceauth.config.retention import built_in_rules
@@ -60,6 +61,10 @@ def _chapters() -> Iterator[str]:
             yield _table(RetentionRuleSettings.model_fields)
             yield "Built in:\n"
             yield "\n".join(_built_in_rules()) + "\n"
+        if name == "alerts":
+            yield "## [alerts.sinks.NAME]\n"
+            yield f"{_summary(SinkSettings)}\n"
+            yield _table(SinkSettings.model_fields)
     yield "## [policies.NAME]\n"
     yield _POLICIES
     yield _table(PolicySettings.model_fields)

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from voiceauth.client.alerts import Alerts
 from voiceauth.client.approvals import Approvals
 from voiceauth.client.channel import channel_options
 from voiceauth.client.errors import engine_errors
@@ -34,6 +35,7 @@ from voiceauth.types import (
 )
 from voiceauth.units import Seconds
 from voiceauth.v1 import (
+    alerts_pb2_grpc,
     approvals_pb2_grpc,
     enrolment_pb2,
     enrolment_pb2_grpc,
@@ -279,6 +281,11 @@ class Client:
         )
         method = self._stub(retention_pb2_grpc.RetentionServiceStub).SweepRetention
         return sweep_from_wire(await self._ask(method, request))
+
+    @property
+    def alerts(self) -> Alerts:
+        """What the rules over the ledger have found."""
+        return Alerts(self._ask, lambda: self._stub(alerts_pb2_grpc.AlertServiceStub))
 
     @property
     def approvals(self) -> Approvals:

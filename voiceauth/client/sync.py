@@ -13,6 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import grpc
 
+from voiceauth.client.alerts import SyncAlerts
 from voiceauth.client.approvals import SyncApprovals
 from voiceauth.client.client import Client
 from voiceauth.client.errors import ClientError
@@ -307,6 +308,11 @@ class SyncClient:
     def erase_subject(self, tenant: str, subject: str) -> tuple[int, int]:
         """Erase a subject; return the record's number and how many voiceprints were destroyed."""
         return self._thread.wait_for(self._client.erase_subject(tenant, subject))
+
+    @property
+    def alerts(self) -> SyncAlerts:
+        """What the rules over the ledger have found."""
+        return SyncAlerts(self._client.alerts, self._thread.wait_for)
 
     @property
     def approvals(self) -> SyncApprovals:

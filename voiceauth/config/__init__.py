@@ -21,6 +21,7 @@ from voiceauth.config.access import (
     PrincipalSettings,
     TokenSettings,
 )
+from voiceauth.config.alerts import AlertSettings, SinkSettings
 from voiceauth.config.backup import BackupSettings
 from voiceauth.config.calls import (
     ChallengeSettings,
@@ -44,6 +45,7 @@ from voiceauth.config.settings import Settings
 
 __all__ = [
     "AccessSettings",
+    "AlertSettings",
     "ApprovalSettings",
     "BackupSettings",
     "ChallengeSettings",
@@ -61,6 +63,7 @@ __all__ = [
     "RetentionSettings",
     "ServerSettings",
     "Settings",
+    "SinkSettings",
     "SpeechSettings",
     "StorageSettings",
     "TlsSettings",

@@ -5,6 +5,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from voiceauth.config.access import AccessSettings, ApprovalSettings, TokenSettings
+from voiceauth.config.alerts import AlertSettings
 from voiceauth.config.backup import BackupSettings
 from voiceauth.config.calls import (
     ChallengeSettings,
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     challenge: ChallengeSettings = Field(default_factory=ChallengeSettings)
     liveness: LivenessSettings = Field(default_factory=LivenessSettings)
     lockout: LockoutSettings = Field(default_factory=LockoutSettings)
+    alerts: AlertSettings = Field(default_factory=AlertSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     policies: dict[str, PolicySettings] = Field(
         default_factory=_policies,

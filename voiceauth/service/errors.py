@@ -60,6 +60,8 @@ STATUS: dict[type[EngineError], grpc.StatusCode] = {
     errors.StorageError: _Status.UNAVAILABLE,
     errors.KeyServiceError: _Status.UNAVAILABLE,
     errors.RecognitionError: _Status.UNAVAILABLE,
+    errors.SinkError: _Status.UNAVAILABLE,
+    errors.SinkRefusedError: _Status.UNAVAILABLE,
     errors.MissingExtraError: _Status.UNAVAILABLE,
     errors.InternalError: _Status.INTERNAL,
     errors.ModelOutputError: _Status.INTERNAL,

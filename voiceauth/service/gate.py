@@ -55,6 +55,11 @@ class Gate:
             if not self._inside:
                 self._empty.set()
 
+    @property
+    def closed(self) -> bool:
+        """True once nobody is let in any more: who only waits should leave."""
+        return self._closed
+
     def close(self) -> None:
         """Let nobody in any more."""
         self._closed = True

@@ -11,6 +11,7 @@ from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from voiceauth.v1 import (
+    alerts_pb2,
     approvals_pb2,
     enrolment_pb2,
     information_pb2,
@@ -30,6 +31,7 @@ SERVICES: tuple[str, ...] = tuple(
         subjects_pb2,
         approvals_pb2,
         lockout_pb2,
+        alerts_pb2,
         information_pb2,
         maintenance_pb2,
         keys_pb2,

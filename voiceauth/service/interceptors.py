@@ -92,6 +92,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # n
                 told = answer(error)
                 outcome = told.status.name
                 _log_failure(told, error)
+                if told.status in SERVER_FAULTS:
+                    self._runtime.engine.troubles.tell("rpc", error.code)
                 await _abort(context, told, request_id)
             else:
                 return reply

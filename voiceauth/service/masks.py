@@ -19,6 +19,9 @@ FREE_TEXTS = frozenset({"groups", "purpose", "method", "channel"})
 """An operator's own words, in which somebody may have put a number."""
 HARMLESS = frozenset(
     {
+        "about",
+        "acknowledged_by",
+        "alert_id",
         "approval_id",
         "calibration_version",
         "backup",
@@ -48,6 +51,8 @@ HARMLESS = frozenset(
         "version",
         "voiceprint_id",
         "words",
+        "pseudonym",
+        "runbook",
     }
 )
 """The engine's own, or the tenant's. Page tokens name a person, but only roles that see everything

@@ -24,6 +24,7 @@ import structlog
 from voiceauth.config import Settings
 from voiceauth.errors import SettingsError
 from voiceauth.service.address import listening_address, local_host, server_options
+from voiceauth.service.alerts import AlertServicer
 from voiceauth.service.approvals import ApprovalServicer
 from voiceauth.service.enrolment import EnrolmentServicer
 from voiceauth.service.health import SERVICES, Health
@@ -42,6 +43,7 @@ from voiceauth.service.verification import VerificationServicer
 from voiceauth.usecases.acting import log_pseudonym
 from voiceauth.usecases.engine import Engine
 from voiceauth.v1 import (
+    alerts_pb2_grpc,
     approvals_pb2_grpc,
     enrolment_pb2_grpc,
     information_pb2_grpc,
@@ -128,7 +130,7 @@ async def running_server(engine: Engine, settings: Settings) -> AsyncIterator[Li
     if runtime.door.keeper.is_open:
         log.info("whoever reaches the port may act: access.anonymous_roles")
     try:
-        async with upkeep(engine.chores):
+        async with upkeep(engine.chores, engine.troubles):
             yield Listening(port, f"{local_host(limits.host)}:{port}")
     finally:
         log.info("draining", seconds=limits.drain_seconds)
@@ -159,6 +161,7 @@ def _server(runtime: Runtime) -> tuple[Any, Health]:
         (enrolment_pb2_grpc.add_EnrolmentServiceServicer_to_server, EnrolmentServicer),
         (retention_pb2_grpc.add_RetentionServiceServicer_to_server, RetentionServicer),
         (subjects_pb2_grpc.add_SubjectServiceServicer_to_server, SubjectServicer),
+        (alerts_pb2_grpc.add_AlertServiceServicer_to_server, AlertServicer),
         (approvals_pb2_grpc.add_ApprovalServiceServicer_to_server, ApprovalServicer),
         (lockout_pb2_grpc.add_LockoutServiceServicer_to_server, LockoutServicer),
         (information_pb2_grpc.add_InformationServiceServicer_to_server, InformationServicer),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Value types that travel between rooms: frozen, without behaviour beyond their own invariants."""
 
-from voiceauth.types.alerts import Acknowledgement, Alert, Assessment, Severity
+from voiceauth.types.alerts import Acknowledgement, Alert, Assessment, Delivery, Severity
 from voiceauth.types.approvals import (
     Approval,
     ApprovalId,
@@ -90,6 +90,7 @@ __all__ = [
     "Continuity",
     "Counter",
     "Decision",
+    "Delivery",
     "DrillFacts",
     "Embedding",
     "Encoding",

@@ -77,3 +77,20 @@ class Alert:
     runbook: str
     record_id: int = 0
     acknowledged: Acknowledgement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One alert on its way to one sink.
+
+    Attributes:
+        delivery: its number in the outbox.
+        attempts: that failed so far.
+        due: UTC time of the next one.
+    """
+
+    delivery: int
+    sink: str
+    alert: Alert
+    attempts: int
+    due: datetime

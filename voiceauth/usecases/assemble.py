@@ -33,6 +33,7 @@ from voiceauth.ports import Clock, Gallery, ManagedKeys, Random, Recognizer, Vau
 from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId
+from voiceauth.usecases.alert_setup import alert_chores, alert_desk
 from voiceauth.usecases.attempt_desk import attempt_desk
 from voiceauth.usecases.backup_chores import backup_chores, backup_desk
 from voiceauth.usecases.canary import Hearing
@@ -43,6 +44,7 @@ from voiceauth.usecases.engine import (
     EnrolmentRules,
     RetentionRules,
 )
+from voiceauth.usecases.failed_voices import FailedVoices
 from voiceauth.usecases.instruments import continuity_of, speech_options, spoof_layer
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
 from voiceauth.usecases.keep_keys import KeyDesk
@@ -51,6 +53,7 @@ from voiceauth.usecases.rekey_voiceprints import CHORE_SECONDS, RekeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard, ReplayRules, forget_expired
 from voiceauth.usecases.second_person import approval_rules
 from voiceauth.usecases.sweep_retention import sweep_everybody
+from voiceauth.usecases.troubles import TroubleBook
 from voiceauth.vault.open import open_vault
 from voiceauth.vault.store import SqliteVault
 
@@ -120,6 +123,8 @@ def assemble(
         )
         rekeying = RekeyDesk(vault, gallery, bundle.speaker.model, clock)
         attempts = attempt_desk(settings, clock)
+        troubles = TroubleBook()
+        desk = alert_desk(settings.alerts, vault, clock, keys.derive, troubles)
         engine = Engine(
             vault=vault,
             gallery=gallery,
@@ -152,7 +157,11 @@ def assemble(
                 *_forgetting(guard, vault),
                 *backup_chores(backups),
                 Chore("old attempts", _HOUR_SECONDS, partial(attempts.tidy, vault)),
+                *alert_chores(desk, settings.alerts, vault.audit_ledger),
             ),
+            alerts=desk,
+            voices=None if desk is None else FailedVoices(scorer, clock, random),
+            troubles=troubles,
         )
         every = settings.retention.sweep_seconds
         # Not at the end: a command that opens an engine for a moment must not erase anybody.

@@ -23,6 +23,7 @@ from voiceauth.ports import (
     SpoofDetector,
     Transaction,
     Vault,
+    VoiceMemory,
 )
 from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.types import Embedding, ModelCard, SubjectId, TenantId
@@ -30,9 +31,11 @@ from voiceauth.units import Rate, Seconds
 from voiceauth.usecases.attempt_desk import AttemptDesk
 from voiceauth.usecases.back_up import BackupDesk
 from voiceauth.usecases.keep_keys import KeyDesk
+from voiceauth.usecases.raise_alerts import AlertDesk
 from voiceauth.usecases.rekey_voiceprints import RekeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard
 from voiceauth.usecases.second_person import ApprovalDesk, ApprovalRules
+from voiceauth.usecases.troubles import TroubleBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,9 @@ class Engine:
         rekeying: None where voiceprints cannot be given a new secret, as over a vault of tests.
         attempts: counts failed attempts; None only where nothing can be attacked.
         retention: how long what is kept of people may be kept.
+        alerts: None where they are switched off.
+        voices: memory of rejected calls' voices, for the alerts; None without them.
+        troubles: what goes wrong in the engine itself, for the alerts.
     """
 
     vault: Vault
@@ -148,6 +154,9 @@ class Engine:
     rekeying: RekeyDesk | None = None
     attempts: AttemptDesk | None = None
     retention: RetentionRules = RetentionRules()
+    alerts: AlertDesk | None = None
+    voices: VoiceMemory | None = None
+    troubles: TroubleBook = field(default_factory=TroubleBook)
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.

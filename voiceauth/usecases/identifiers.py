@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from voiceauth.errors import InputError
 from voiceauth.types import (
+    AlertId,
     ApprovalId,
     CallId,
     ChallengeId,
@@ -33,6 +34,11 @@ def subject_id(text: str) -> SubjectId:
 def call_id(text: str) -> CallId:
     """Check a call id. Raises InputError like ``tenant_id``."""
     return CallId(_checked(text, "call_id"))
+
+
+def alert_id(text: str) -> AlertId:
+    """Check an alert id. Raises InputError like ``tenant_id``."""
+    return AlertId(_checked(text, "alert_id"))
 
 
 def challenge_id(text: str) -> ChallengeId:

@@ -99,6 +99,8 @@ class IdentifyCall(HearingCall):
             **evidence_body(ranking.evidence),
             "call": engine.pseudonym(tenant, self._request.call),
             "group": self._request.group or "",
+            "watchlist": self._request.group in self._engine.enrolment.watchlists,
+            "false_positive_identification_rate": ranking.false_positive_identification_rate,
             "searched": ranking.searched,
             "model": engine.embedder.model,
             "calibration": engine.scorer.version,

@@ -50,6 +50,7 @@ from voiceauth.usecases.challenges import Answering
 from voiceauth.usecases.claimed_voice import claimed_voice, standing_at_end
 from voiceauth.usecases.counted_attempt import CountedAttempt
 from voiceauth.usecases.engine import Engine
+from voiceauth.usecases.failed_voices import rejected_voice
 from voiceauth.usecases.listening import HearingCall, Listener
 from voiceauth.usecases.liveness_layers import SpanContinuity, SyntheticEar
 from voiceauth.usecases.probe import Probe
@@ -252,8 +253,10 @@ class VerifyCall(HearingCall):
             self._outcome = FAULTED if fault else self._decide(final=True)
         if not fault:
             self._tries.compare(self._probe, matched=self._matched)
+        decided, voices = self._outcome.decision, self._engine.voices
+        voice = rejected_voice(voices, self._claim.tenant, decided, self._probe)
         with self._engine.vault.begin() as transaction:
-            decision, evidence, record_id = self._record_verdict(transaction, fault=fault)
+            decision, evidence, record_id = self._record_verdict(transaction, voice, fault=fault)
         return Verdict(
             decision=decision,
             evidence=evidence,
@@ -267,7 +270,7 @@ class VerifyCall(HearingCall):
         )
 
     def _record_verdict(
-        self, transaction: Transaction, *, fault: bool
+        self, transaction: Transaction, voice: str | None, *, fault: bool
     ) -> tuple[Decision, Evidence, int]:
         """Hold the outcome against the permission of this moment, and write it down."""
         engine, tenant, subject = self._engine, self._claim.tenant, self._claim.subject
@@ -292,6 +295,7 @@ class VerifyCall(HearingCall):
             "call": engine.pseudonym(tenant, self._claim.call),
             "subject": engine.subject_pseudonym(transaction, tenant, subject),
             "number": engine.number_pseudonym(tenant, self._claim.number),
+            "voice": voice,
             "standing": self._standing.value,
             "standing_at_end": standing.value,
             "decision": decision.value,

@@ -126,6 +126,30 @@ CREATE TABLE retention_clock (
 ) STRICT
 """
 
+_ALERTS = """
+CREATE TABLE alerts (
+    alert TEXT PRIMARY KEY,
+    record INTEGER NOT NULL UNIQUE,
+    tenant TEXT NOT NULL,
+    pseudonym TEXT NOT NULL,
+    content TEXT NOT NULL,
+    acknowledged TEXT
+) STRICT;
+CREATE INDEX alerts_by_tenant ON alerts (tenant, record);
+CREATE TABLE alert_memory (
+    part TEXT PRIMARY KEY,
+    content TEXT NOT NULL
+) STRICT;
+CREATE TABLE alert_outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sink TEXT NOT NULL,
+    alert TEXT NOT NULL REFERENCES alerts (alert),
+    attempts INTEGER NOT NULL,
+    due_us INTEGER NOT NULL
+) STRICT;
+CREATE INDEX alert_outbox_by_sink ON alert_outbox (sink, id)
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST,
     _RECORDINGS,
@@ -135,6 +159,7 @@ MIGRATIONS: tuple[str, ...] = (
     _VOICE_TRANSFORMS,
     _ATTEMPTS,
     _RETENTION_CLOCK,
+    _ALERTS,
 )
 """Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
 

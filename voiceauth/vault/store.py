@@ -80,6 +80,11 @@ class SqliteVault:
         with self._connections.reader() as connection:
             return ledger_rows.read(connection, after, limit)
 
+    def ledger_head(self) -> int:
+        """Return the sequence number of the newest entry, 0 for none."""
+        with self._connections.reader() as connection:
+            return ledger_rows.head(connection).sequence
+
     def checkpoint(self) -> StoredCheckpoint | None:
         """Return the newest checkpoint, unchecked; None before the first."""
         with self._connections.reader() as connection:

@@ -36,6 +36,7 @@ from voiceauth.types import (
     Voiceprint,
 )
 from voiceauth.vault import codec, ledger_rows, tombstone_rows
+from voiceauth.vault.alert_rows import AlertRows
 from voiceauth.vault.approval_store import ApprovalRows
 from voiceauth.vault.attempt_rows import AttemptRows
 from voiceauth.vault.codec import SubjectRecord
@@ -61,7 +62,7 @@ class _Row:
     consent: bytes | None = field(repr=False)
 
 
-class SqliteTransaction(AttemptRows):
+class SqliteTransaction(AttemptRows, AlertRows):
     """One transaction. Not thread-safe, and of no use after its ``with`` block."""
 
     def __init__(self, connection: sqlite3.Connection, sealer: Sealer, *, writable: bool) -> None:

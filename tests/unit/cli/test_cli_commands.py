@@ -89,7 +89,8 @@ def test_every_command_of_the_promise_is_there() -> None:
     """The command line has what the documents name."""
     promised = (
         "demo serve health enrol verify identify embed evaluate calibrate subjects consent ledger "
-        "keys models config train explain certs approvals backup lockout retention"
+        "keys models config train explain certs approvals backup lockout retention "
+        "alerts"
     )
 
     assert {path[0] for path in TREE if path} == set(promised.split())
