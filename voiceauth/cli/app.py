@@ -24,6 +24,7 @@ from voiceauth.cli import (
     installing,
     lockouts,
     people,
+    proving,
     retention,
     serving,
 )
@@ -106,6 +107,9 @@ app.command(epilog="Example: voiceauth verify call.wav --subject 4711 --policy s
     calls.verify
 )
 app.command(epilog="Example: voiceauth identify call.wav --group watchlist")(calls.identify)
+app.command(epilog="Example: voiceauth erase 4711 --prove --backup /backups/vault.db")(
+    proving.erase
+)
 app.command(epilog="Example: voiceauth embed a.wav b.wav --json")(analysis.embed)
 app.command(epilog="Example: voiceauth evaluate trials.csv --root recordings --det det.png")(
     analysis.evaluate

@@ -149,6 +149,9 @@ def backup_state(
     with tempfile.TemporaryDirectory(prefix="voiceauth-restored-") as folder:
         copy = Path(folder) / backup.name
         shutil.copyfile(backup, copy)
+        log = backup.with_name(f"{backup.name}-wal")
+        if log.is_file():  # a directory that was copied while it was in use
+            shutil.copyfile(log, copy.with_name(log.name))
         vault = open_vault(copy, keys, clock=clock, random=random, accept_ledger_head=True)
         try:
             with vault.read() as view:

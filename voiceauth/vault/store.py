@@ -2,7 +2,7 @@
 """``ports.Vault`` over SQLite: transactions, the ledger beside them, and its anchor."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from voiceauth.keys.voice_transform import VoiceTransform
 from voiceauth.ledger.audit import Audit, Testimony, audit
 from voiceauth.ledger.chain import head_of
 from voiceauth.ledger.checkpoint import Checkpoint
-from voiceauth.types import LedgerEntry, StoredCheckpoint, TenantId, Tombstone
+from voiceauth.types import LedgerEntry, StoredCheckpoint, SubjectId, TenantId, Tombstone
 from voiceauth.vault import ledger_rows, snapshot, tombstone_rows
 from voiceauth.vault.anchor_file import AnchorFile
 from voiceauth.vault.connections import Connections
@@ -23,6 +23,15 @@ from voiceauth.vault.transaction import SqliteTransaction
 _BATCH = 500
 _REWRAP_BATCH = 50
 """Rows per write transaction: a call that has to write waits for one batch at most."""
+
+
+_ROWS_OF = {
+    "subjects": "SELECT count(*) FROM subjects WHERE row_key = ?",
+    "voiceprints": "SELECT count(*) FROM voiceprints WHERE row_key = ?",
+    "pending": "SELECT count(*) FROM pending WHERE row_key = ?",
+    "recordings": "SELECT count(*) FROM recordings WHERE row_key = ?",
+}
+"""Tables with what is known of a person. Tombstones stay, and failed attempts may come later."""
 
 
 class SqliteVault:
@@ -74,6 +83,15 @@ class SqliteVault:
         with self._connections.reader() as connection, translated():
             rows = connection.execute("SELECT DISTINCT tenant FROM subjects ORDER BY tenant")
             return [TenantId(row[0]) for row in rows]
+
+    def rows_of(self, tenant: TenantId, subject: SubjectId) -> Mapping[str, int]:
+        """Count the rows of each table that belong to a subject, readable or not."""
+        key = self._sealer.row_key(tenant, subject)
+        with self._connections.reader() as connection, translated():
+            return {
+                table: int(connection.execute(query, (key,)).fetchone()[0])
+                for table, query in _ROWS_OF.items()
+            }
 
     def ledger(self, *, after: int = 0, limit: int = 1000) -> Sequence[LedgerEntry]:
         """Read ledger entries in order, ``sequence > after``; they are not verified here."""
