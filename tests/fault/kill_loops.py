@@ -82,6 +82,7 @@ def loop(home: Path, rounds: int, seed: int) -> dict[str, object]:
         "seed": seed,
         "people": len(book.state),
         "ledger_entries": entries,
+        "failures_counted": sum(book.failures.values()),
         "steps": dict(sorted(book.steps.items())),
         "seconds": round(time.monotonic() - started, 1),
         "held": True,

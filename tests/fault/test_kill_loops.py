@@ -55,6 +55,17 @@ def test_the_loop_would_find_an_impostor_who_was_accepted() -> None:
         Book().take(["begin impersonate s-1", "wrong impersonate s-1"])
 
 
+def test_the_loop_would_find_a_counter_that_went_down() -> None:
+    """Failures are only forgotten with the person."""
+    book = Book()
+    book.take(["begin impersonate s-1", "count failures s-1 3", "done impersonate s-1"])
+    book.hold_failures("s-1", 4)
+    with pytest.raises(Broken, match="had 4 failures"):
+        book.hold_failures("s-1", 3)
+    book.take(["begin erase s-1"])
+    book.hold_failures("s-1", 0)
+
+
 def test_the_loop_would_find_a_shorter_ledger(tmp_path: Path) -> None:
     """The second place tells of entries that the vault has lost."""
     works = enrolled(tmp_path, "s-1")

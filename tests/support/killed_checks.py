@@ -17,7 +17,7 @@ from voiceauth.adapters import SystemClock, SystemRandom
 from voiceauth.backup.journal import ErasureJournal
 from voiceauth.errors import KeyServiceError
 from voiceauth.ports import ManagedKeys
-from voiceauth.types import SubjectId, SubjectState
+from voiceauth.types import Counter, SubjectId, SubjectState
 from voiceauth.usecases.back_up import check_backup, list_backups
 from voiceauth.usecases.check_ledger import audit
 from voiceauth.usecases.erasure_journal import PURPOSE
@@ -55,6 +55,7 @@ class Book:
 
     state: dict[str, frozenset[str]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
 
     def take(self, lines: Iterable[str]) -> set[str]:
         """Note what a killed process told; return whom it spoke of."""
@@ -63,6 +64,11 @@ class Book:
             word, what, who, *why = line.split()
             if word == "wrong":
                 raise Broken(f"somebody else was accepted as {who}")
+            if word == "count":
+                self.failures[who] = int(why[0])
+                continue
+            if what == "erase":  # the counters of a person go with the person
+                self.failures.pop(who, None)
             if what not in _AFTER:
                 self._count(word, what, why)
                 continue
@@ -87,6 +93,12 @@ class Book:
         if found not in allowed:
             raise Broken(f"{who} is {found} and should be {' or '.join(sorted(allowed))}")
         self.state[who] = frozenset({found})
+
+    def hold_failures(self, who: str, found: int) -> None:
+        """See that a counter of failures did not go down, and keep it to that from now on."""
+        if found < self.failures.get(who, 0):
+            raise Broken(f"{who} had {self.failures[who]} failures and has {found}")
+        self.failures[who] = found
 
     def _count(self, word: str, what: str, why: list[str]) -> None:
         if word == "begin":
@@ -138,6 +150,8 @@ def check(home: Path, book: Book, who: Iterable[str], *, deep: bool) -> int:
         with vault.read() as view:
             for one in sorted(book.state) if deep else sorted(who):
                 book.hold(one, state_of(view, one))
+                total = view.attempts(TENANT, Counter.VOICE, one).total
+                book.hold_failures(one, total)
         _check_journal(home, vault, keys)
         if deep:
             _check_backups(home, vault, keys, book)

@@ -12,7 +12,7 @@ import random
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fake_engine import TENANT, CosineScorer, SeededEmbedder, consent, make_engine, span
@@ -21,8 +21,9 @@ from voiceauth.adapters import SystemClock, SystemRandom
 from voiceauth.config import BackupSettings, Settings, StorageSettings
 from voiceauth.errors import BusyError, EngineError, PolicyError
 from voiceauth.ports import ManagedKeys
-from voiceauth.types import AudioFormat, CallId, Decision, Encoding, SubjectId
+from voiceauth.types import AudioFormat, CallId, Counter, Decision, Encoding, SubjectId
 from voiceauth.usecases import manage_subjects
+from voiceauth.usecases.attempt_desk import AttemptDesk
 from voiceauth.usecases.back_up import BackupDesk, create_backup
 from voiceauth.usecases.backup_keys import open_backup_keys
 from voiceauth.usecases.canary import Hearing
@@ -86,7 +87,8 @@ def backup_desk(home: Path, vault: SqliteVault, keys: ManagedKeys) -> BackupDesk
 def opened(home: Path, seed: int) -> Works:
     """Open the installation as a starting server does."""
     clock = SystemClock()
-    engine = make_engine(home / "live", clock=clock)
+    built = make_engine(home / "live", clock=clock)
+    engine = replace(built, attempts=AttemptDesk(clock))
     vault = engine.vault
     if not isinstance(vault, SqliteVault):
         raise TypeError
@@ -162,6 +164,8 @@ def impersonate(works: Works, who: SubjectId) -> None:
     """Verify with another voice: never an ACCEPT."""
     if _called(works, who, voice_of(who) % VOICES + 1) is Decision.ACCEPT:
         tell(f"wrong impersonate {who}")
+    with works.vault.read() as view:  # durable before the answer, so it must be there for ever
+        tell(f"count failures {who} {view.attempts(TENANT, Counter.VOICE, who).total}")
 
 
 def erase(works: Works, who: SubjectId) -> None:
