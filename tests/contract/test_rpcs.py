@@ -67,7 +67,7 @@ FILES: tuple[ModuleType, ...] = (
 )
 
 
-NOTHING_READ = {"GetInformation", "ListBackups"}
+NOTHING_READ = {"GetInformation", "ListBackups", "Diagnose"}
 """Read nothing about anybody, and change nothing."""
 
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -13,7 +14,10 @@ from typer.testing import CliRunner
 
 from voiceauth.cli.app import app
 from voiceauth.errors import BusyError, IntegrityError, NotFoundError, PolicyError
+from voiceauth.types import Finding, Level
 from voiceauth.usecases.back_up import list_backups
+from voiceauth.v1 import maintenance_pb2
+from voiceauth.wire.maintenance import finding_from_wire
 
 RUNNER = CliRunner()
 
@@ -188,3 +192,25 @@ async def test_a_second_backup_at_once_is_busy(
     with pytest.raises(BusyError):
         await running.client.maintenance.create_backup()
     assert list_backups(live.desk.directory) == ()
+
+
+async def test_a_server_looks_itself_over(parts: Parts) -> None:
+    """What it finds is what the client gets; a level from the future is taken for a problem."""
+    finding = Finding("disk", Level.WARNING, "Little is left.", "Make room.")
+    examined = replace(parts, engine=replace(parts.engine, examine=lambda: (finding,)))
+    async with served(examined) as running:
+        assert await running.client.maintenance.diagnose() == (finding,)
+        result = await asyncio.to_thread(
+            RUNNER.invoke, app, ["doctor", "--server", running.listening.target]
+        )
+    assert result.exit_code == 10
+    assert "Make room." in result.stdout
+    unknown: Any = 99
+    message = maintenance_pb2.Finding(check="x", level=unknown)
+    assert finding_from_wire(message).level is Level.PROBLEM
+
+
+async def test_an_engine_without_settings_cannot_look_itself_over(service: Served) -> None:
+    """It says so."""
+    with pytest.raises(PolicyError, match="settings"):
+        await service.client.maintenance.diagnose()

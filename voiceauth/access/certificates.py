@@ -84,6 +84,15 @@ def read_certificate(pem: bytes, now: datetime) -> PeerCertificate:
     return PeerCertificate(names, certificate.fingerprint(hashes.SHA256()))
 
 
+def expires_at(pem: bytes) -> datetime:
+    """Return when the first of some certificates ends. Raises SettingsError if they are none."""
+    try:
+        found = x509.load_pem_x509_certificates(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        raise SettingsError("A certificate file is not PEM.") from None
+    return min(one.not_valid_after_utc for one in found)
+
+
 def check_server_files(certificate: bytes, key: bytes, client_ca: bytes | None) -> None:
     """Check that a server's files can be used together.
 

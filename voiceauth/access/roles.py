@@ -58,6 +58,7 @@ class Permission(StrEnum):
     DECIDE_APPROVAL = "decide-approval"
     LIST_APPROVALS = "list-approvals"
     MANAGE_BACKUPS = "manage-backups"
+    DIAGNOSE = "diagnose"
     REKEY_VOICEPRINTS = "rekey-voiceprints"
 
 
@@ -152,6 +153,7 @@ GRANTS: Mapping[Role, Grant] = {
         _P.LIST_APPROVALS,
         _P.MANAGE_BACKUPS,
         _P.READ_ALERTS,
+        _P.DIAGNOSE,
     ),
     # The second person where there is no second officer; it asks for keys alone.
     Role.ADMINISTRATOR: _grant(
@@ -166,6 +168,7 @@ GRANTS: Mapping[Role, Grant] = {
         _P.DECIDE_APPROVAL,
         _P.LIST_APPROVALS,
         _P.MANAGE_BACKUPS,
+        _P.DIAGNOSE,
     ),
 }
 

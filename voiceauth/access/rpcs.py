@@ -133,6 +133,7 @@ ROWS: Mapping[str, Row] = {
     _MAINTENANCE + "ListBackups": _work(_P.MANAGE_BACKUPS),
     _MAINTENANCE + "VerifyBackup": _work(_P.MANAGE_BACKUPS, "backup.verified"),
     _MAINTENANCE + "DrillBackup": _work(_P.MANAGE_BACKUPS, "backup.drilled"),
+    _MAINTENANCE + "Diagnose": _work(_P.DIAGNOSE),
     "/voiceauth.v1.KeyService/RekeyVoiceprints": _request(
         _P.REKEY_VOICEPRINTS, Foreign.DENIED, "voiceprints.rekeying", "voiceprints.rekeyed"
     ),

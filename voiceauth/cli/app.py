@@ -29,6 +29,7 @@ from voiceauth.cli import (
     serving,
 )
 from voiceauth.cli.demo import demo
+from voiceauth.cli.doctor import doctor
 from voiceauth.cli.options import Json, Session, settings_of
 from voiceauth.cli.reference import masked, reference
 from voiceauth.cli.render import output, print_json
@@ -132,6 +133,7 @@ app.add_typer(
 )
 app.add_typer(certs.certs, name="certs", epilog="Example: voiceauth certs dev certs")
 app.add_typer(custody.keys, name="keys", epilog="Example: voiceauth keys init")
+app.command(epilog="Example: voiceauth doctor --json")(doctor)
 app.add_typer(backup.backup, name="backup", epilog="Example: voiceauth backup create")
 app.add_typer(alerting.alerts, name="alerts", epilog="Example: voiceauth alerts list --unseen")
 app.add_typer(evidence.ledger, name="ledger", epilog="Example: voiceauth ledger verify")

@@ -4,9 +4,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from voiceauth.types import BackupFacts, DrillFacts
+from voiceauth.types import BackupFacts, DrillFacts, Finding
 from voiceauth.v1 import maintenance_pb2
-from voiceauth.wire.maintenance import backup_from_wire, drill_from_wire
+from voiceauth.wire.maintenance import backup_from_wire, drill_from_wire, finding_from_wire
 
 Ask = Callable[[str, Any], Awaitable[Any]]
 """Sends a request to a method of the maintenance service, by its name."""
@@ -56,3 +56,8 @@ class Maintenance:
         """
         request = maintenance_pb2.DrillBackupRequest(backup=backup)
         return drill_from_wire(await self._ask("DrillBackup", request))
+
+    async def diagnose(self) -> tuple[Finding, ...]:
+        """Have the server look its installation over."""
+        reply = await self._ask("Diagnose", maintenance_pb2.DiagnoseRequest())
+        return tuple(finding_from_wire(one) for one in reply.findings)

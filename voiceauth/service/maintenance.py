@@ -19,7 +19,7 @@ from voiceauth.usecases.back_up import (
 )
 from voiceauth.usecases.drill_backup import drill_backup
 from voiceauth.v1 import maintenance_pb2, maintenance_pb2_grpc
-from voiceauth.wire.maintenance import backup_to_wire, drill_to_wire
+from voiceauth.wire.maintenance import backup_to_wire, drill_to_wire, finding_to_wire
 
 _T = TypeVar("_T")
 
@@ -70,6 +70,17 @@ class MaintenanceServicer(maintenance_pb2_grpc.MaintenanceServiceServicer):
             return drill_to_wire(drill_backup(desk, named_backup(desk.directory, request.backup)))
 
         return await _apart(work)
+
+    async def Diagnose(  # noqa: N802
+        self, request: maintenance_pb2.DiagnoseRequest, context: Any
+    ) -> maintenance_pb2.DiagnoseResponse:
+        """Look the installation over."""
+        del request, context
+        examine = self._runtime.engine.examine
+        if examine is None:
+            raise PolicyError("This engine was not put together from settings.")
+        found = await _apart(examine)
+        return maintenance_pb2.DiagnoseResponse(findings=map(finding_to_wire, found))
 
     def _desk(self) -> BackupDesk:
         desk = self._runtime.engine.backups

@@ -22,6 +22,7 @@ from voiceauth.types.challenge import (
     Recognition,
     RecognitionSource,
 )
+from voiceauth.types.findings import Finding, Level
 from voiceauth.types.liveness import (
     Continuity,
     Fingerprint,
@@ -101,12 +102,14 @@ __all__ = [
     "Erasure",
     "Evidence",
     "FailedVoice",
+    "Finding",
     "Fingerprint",
     "GroupName",
     "HeardRecording",
     "KeyId",
     "KeyInfo",
     "LedgerEntry",
+    "Level",
     "Liveness",
     "LivenessLayer",
     "LivenessSlot",

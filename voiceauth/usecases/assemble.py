@@ -37,6 +37,7 @@ from voiceauth.usecases.alert_setup import alert_chores, alert_desk
 from voiceauth.usecases.attempt_desk import attempt_desk
 from voiceauth.usecases.backup_chores import backup_chores, backup_desk
 from voiceauth.usecases.canary import Hearing
+from voiceauth.usecases.doctor import diagnose
 from voiceauth.usecases.engine import (
     ChallengeDesk,
     Chore,
@@ -147,6 +148,7 @@ def assemble(
             approvals=approval_rules(settings),
             keys=keeper,
             backups=backups,
+            examine=partial(diagnose, settings, clock),
             rekeying=rekeying,
             attempts=attempts,
             retention=retention_rules(settings),

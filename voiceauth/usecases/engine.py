@@ -26,7 +26,7 @@ from voiceauth.ports import (
     VoiceMemory,
 )
 from voiceauth.signal.net_speech import SpeechOptions
-from voiceauth.types import Embedding, ModelCard, SubjectId, TenantId
+from voiceauth.types import Embedding, Finding, ModelCard, SubjectId, TenantId
 from voiceauth.units import Rate, Seconds
 from voiceauth.usecases.attempt_desk import AttemptDesk
 from voiceauth.usecases.back_up import BackupDesk
@@ -120,6 +120,7 @@ class Engine:
         replay: memory of accepted calls; None where it is switched off.
         approvals: what a second person has to approve.
         keys: None where the keys cannot be looked after from here.
+        examine: looks the installation over; None where there are no settings to look at.
         backups: what backs this installation up; None where the settings name no place.
         rekeying: None where voiceprints cannot be given a new secret, as over a vault of tests.
         attempts: counts failed attempts; None only where nothing can be attacked.
@@ -151,6 +152,7 @@ class Engine:
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
     keys: KeyDesk | None = None
     backups: BackupDesk | None = None
+    examine: Callable[[], tuple[Finding, ...]] | None = None
     rekeying: RekeyDesk | None = None
     attempts: AttemptDesk | None = None
     retention: RetentionRules = RetentionRules()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backups on the wire."""
 
-from voiceauth.types import BackupFacts, DrillFacts, KeyId
+from voiceauth.types import BackupFacts, DrillFacts, Finding, KeyId, Level
 from voiceauth.v1 import maintenance_pb2
 from voiceauth.wire.subjects import time_from_wire, time_to_wire
 
@@ -54,3 +54,27 @@ def drill_from_wire(message: maintenance_pb2.DrillReport) -> DrillFacts:
         lost_keys=tuple(KeyId(one) for one in message.lost_keys),
         known_voice_llr=message.known_voice_llr,
     )
+
+
+_LEVELS = {
+    Level.GOOD: maintenance_pb2.FINDING_LEVEL_GOOD,
+    Level.WARNING: maintenance_pb2.FINDING_LEVEL_WARNING,
+    Level.PROBLEM: maintenance_pb2.FINDING_LEVEL_PROBLEM,
+}
+
+
+def finding_to_wire(finding: Finding) -> maintenance_pb2.Finding:
+    """Build the message of a finding."""
+    return maintenance_pb2.Finding(
+        check=finding.check,
+        level=_LEVELS[finding.level],
+        text=finding.text,
+        advice=finding.advice,
+    )
+
+
+def finding_from_wire(message: maintenance_pb2.Finding) -> Finding:
+    """Read the message of a finding; a level that is not known here is taken for a problem."""
+    known = {wire: level for level, wire in _LEVELS.items()}
+    level = known.get(message.level, Level.PROBLEM)
+    return Finding(message.check, level, message.text, message.advice)
