@@ -23,7 +23,7 @@ from served import (
 
 from voiceauth.client import EnrolOptions
 from voiceauth.errors import InternalError, ModelOutputError
-from voiceauth.types import EnrolmentOutcome, EnrolmentResult, Reason
+from voiceauth.types import EnrolmentOutcome, EnrolmentResult, Reason, SubjectId
 from voiceauth.usecases.engine import SpoofLayer
 
 
@@ -91,16 +91,40 @@ async def test_a_synthetic_voice_is_not_enrolled(service: Served, spoof: FakeSpo
     assert body(service)["reasons"] == ["spoof_suspected"]
 
 
-async def test_speech_that_does_not_exclude_synthesis_is_not_enrolled(
-    service: Served, spoof: FakeSpoof
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [(-0.3, Reason.SYNTHETIC_NOT_EXCLUDED), (0.3, Reason.SPOOF_SUSPECTED)],
+)
+async def test_speech_that_does_not_exclude_synthesis_is_not_enrolled_where_it_has_to(
+    parts: Parts, spoof: FakeSpoof, output: float, reason: Reason
 ) -> None:
-    """In doubt nothing is stored: a voiceprint lasts for years."""
-    spoof.output = -0.3
+    """With ``require_synthetic`` nothing is stored in doubt: a voiceprint lasts for years."""
+    rules = replace(parts.engine.enrolment, require_synthetic=True)
+    spoof.output = output
+
+    async with served(replace(parts, engine=replace(parts.engine, enrolment=rules))) as service:
+        result = await enrol(service, "alice")
+
+        assert result.outcome is EnrolmentOutcome.NOT_LIVE
+        assert result.reasons == (reason,)
+        assert body(service)["max_spoof_false_accept"] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("output", "outcome"),
+    [(1.01, EnrolmentOutcome.NOT_LIVE), (0.98, EnrolmentOutcome.ENROLLED)],
+)
+async def test_the_lowest_share_of_the_living_is_not_enrolled(
+    service: Served, spoof: FakeSpoof, output: float, outcome: EnrolmentOutcome
+) -> None:
+    """Without further words the lowest twentieth of living callers is not enrolled, and no more."""
+    spoof.output = output
 
     result = await enrol(service, "alice")
 
-    assert result.outcome is EnrolmentOutcome.NOT_LIVE
-    assert result.reasons == (Reason.SYNTHETIC_NOT_EXCLUDED,)
+    assert result.outcome is outcome
+    assert body(service)["max_live_held"] == 0.05
+    assert body(service)["max_spoof_false_accept"] is None
 
 
 async def test_speech_that_the_model_could_not_hear_is_not_enrolled(
@@ -155,9 +179,10 @@ async def test_a_watchlisted_voice_is_not_enrolled(service: Served) -> None:
     assert result.duplicate is None
     assert (result.voiceprint, result.net_seconds) == (None, 0.0)
     entry = service.parts.last("enrol.result")
-    pseudonym = service.parts.engine.pseudonym(
-        service.parts.engine.vault.tenants()[0], "known-fraudster"
-    )
+    engine = service.parts.engine
+    with engine.vault.begin() as view:
+        watched = SubjectId("known-fraudster")
+        pseudonym = engine.subject_pseudonym(view, engine.vault.tenants()[0], watched)
     assert json.loads(entry.body)["watchlisted"] == pseudonym
     assert "known-fraudster" not in entry.body
 

@@ -80,16 +80,29 @@ async def test_a_perfect_clone_is_rejected(service: Served, spoof: FakeSpoof) ->
     ("output", "reason"),
     [(0.1, Reason.SPOOF_SUSPECTED), (-0.3, Reason.SYNTHETIC_NOT_EXCLUDED)],
 )
-async def test_a_clone_in_doubt_steps_up(
+async def test_a_clone_in_doubt_steps_up_where_the_layer_is_required(
     service: Served, spoof: FakeSpoof, output: float, reason: Reason
 ) -> None:
-    """Whatever the voice says, a layer that excludes nothing lets nobody in."""
+    """Whatever the voice says, a required layer that excludes nothing lets nobody in."""
     spoof.output = output
 
-    verdict = await call(service)
+    verdict = await call(service, policy="needed")
 
     assert verdict.decision is Decision.STEP_UP
     assert reason in verdict.evidence.reasons
+
+
+async def test_a_clone_as_few_living_callers_sound_steps_up(
+    service: Served, spoof: FakeSpoof
+) -> None:
+    """Where the layer is not required it still holds back the lowest twentieth of the living."""
+    spoof.output = 1.01
+
+    verdict = await call(service)
+
+    assert verdict.evidence.liveness.synthetic.false_reject_rate == pytest.approx(0.048, abs=1e-3)
+    assert verdict.decision is Decision.STEP_UP
+    assert Reason.SPOOF_SUSPECTED in verdict.evidence.reasons
 
 
 @pytest.mark.parametrize(
@@ -157,7 +170,7 @@ async def test_a_policy_that_needs_the_layer_accepts_nobody_without_it(tmp_path:
 
 async def test_the_layer_speaks_while_the_call_runs(service: Served, spoof: FakeSpoof) -> None:
     """Evidence carries the suspicion before the verdict does."""
-    spoof.output = 0.2
+    spoof.output = 1.2
     async with service.client.verify(service.claim()) as stream:
         for piece in pieces(speech(8.0)):
             await stream.send(piece)

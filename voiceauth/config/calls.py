@@ -74,6 +74,13 @@ class PolicySettings(Section):
         "because a liveness layer takes the voice for an attack. Below what the layers' "
         "calibration can support nobody is rejected: STEP_UP takes the place.",
     )
+    max_live_held: ErrorRate = Field(
+        0.05,
+        description="Share of living callers that the layer against synthetic speech may hold back "
+        "where `require_liveness` does not list it: a match whose liveness is among the lowest of "
+        "that share is no match. Listed, the layer must exclude synthesis at "
+        "`max_spoof_false_accept`.",
+    )
     require_liveness: frozenset[Literal["synthetic", "replay", "challenge", "continuity"]] = Field(
         default_factory=frozenset,
         description="Layers without whose word nobody is accepted. A layer that is not listed may "
@@ -104,8 +111,19 @@ class EnrolmentSettings(Section):
     )
     max_spoof_false_accept: ErrorRate = Field(
         0.05,
-        description="The speech of an enrolment call must exclude synthesis at this rate, where a "
-        "spoof model runs; otherwise nothing of it is stored.",
+        description="With `require_synthetic`, the speech of an enrolment call must exclude "
+        "synthesis at this rate.",
+    )
+    max_live_held: ErrorRate = Field(
+        0.05,
+        description="Where a spoof model runs: nothing of an enrolment call is stored if its "
+        "liveness is among the lowest of this share of living callers, and a segment that is so "
+        "low by itself is not counted.",
+    )
+    require_synthetic: bool = Field(
+        default=False,
+        description="Whether synthesis must be excluded at `max_spoof_false_accept` before "
+        "anything of an enrolment call is stored; the server does not start without a spoof model.",
     )
     watchlists: tuple[str, ...] = Field(
         (),

@@ -12,6 +12,7 @@ RATES = (
     "target_false_non_match_rate",
     "max_spoof_false_accept",
     "max_live_rejected",
+    "max_live_held",
 )
 """The fields of a policy that are rates."""
 
@@ -35,6 +36,8 @@ class Policy:
             kind that a measured liveness layer was calibrated on.
         max_live_rejected: largest chance, over the whole call, of rejecting a living caller
             outright because a liveness layer takes the voice for an attack.
+        max_live_held: share of living callers that the layer against synthetic speech may hold
+            back where ``require_liveness`` does not list it; see ``presentation``.
         require_liveness: layers without whose word nobody is accepted. Others may be absent; a
             layer that runs and has not heard enough holds back in any case.
 
@@ -51,6 +54,7 @@ class Policy:
     accept_on_voice_alone: bool = False
     max_spoof_false_accept: Rate = 0.05
     max_live_rejected: Rate = 0.005
+    max_live_held: Rate = 0.05
     require_liveness: frozenset[LivenessLayer] = frozenset()
 
     def __post_init__(self) -> None:

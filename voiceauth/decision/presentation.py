@@ -7,6 +7,10 @@ Rules:
   false-accept rate within the look's share of ``max_spoof_false_accept``; rates of different
   layers are not added. The shares of all looks are, see ``spending``.
 * A layer whose ratio is negative suspects an attack, whatever its rates are.
+* The layer against synthetic speech is the exception to both, unless the policy requires it:
+  no model that is known excludes every synthesiser at a few per cent. It then holds back a match
+  whose ratio living callers would bring so low with a chance of at most ``max_live_held``. That
+  chance is not shared among the looks: a call that is held goes on, and only its last look ends it.
 * A layer that living callers would only bring so low within the share of ``max_live_rejected``
   is grounds for REJECT. Any layer may err on a living caller, so that share is split among them.
 * A layer that runs and has not heard enough, and an absent one that the policy requires, hold
@@ -19,7 +23,7 @@ from dataclasses import dataclass
 from voiceauth.decision.fusion import RATED, slot
 from voiceauth.decision.policy import Policy
 from voiceauth.decision.spending import Spending
-from voiceauth.types import Liveness, LivenessLayer, LivenessState, Reason
+from voiceauth.types import Liveness, LivenessLayer, LivenessSlot, LivenessState, Reason
 from voiceauth.units import Rate
 
 _SUSPECT = {
@@ -65,6 +69,7 @@ class Presentation:
 
     def __init__(self, policy: Policy, looks: int) -> None:
         self._required = policy.require_liveness
+        self._held = policy.max_live_held
         self._attacks = Spending(policy.max_spoof_false_accept, looks)
         self._living = Spending(policy.max_live_rejected / len(RATED), looks)
 
@@ -84,21 +89,34 @@ class Presentation:
             one = slot(liveness, layer)
             if one.state is LivenessState.SUSPECT:
                 rated = one.false_accept_rate is not None
-                (holding if rated else suspecting).append(_SUSPECT[layer])
+                if not rated:
+                    suspecting.append(_SUSPECT[layer])
+                elif not self._lenient(layer) or self._low(one):
+                    holding.append(_SUSPECT[layer])
                 if one.false_reject_rate is not None and one.false_reject_rate <= reject:
                     rejecting.append(_SUSPECT[layer])
             elif one.state is LivenessState.LIVE:
-                holding += _open(layer, one.false_accept_rate, accept)
+                holding += self._open(layer, one, accept)
             elif one.state is LivenessState.PENDING or layer in self._required:
                 holding.append(_ABSENT[layer])
         return Finding(tuple(rejecting), tuple(suspecting), tuple(holding))
 
+    def _lenient(self, layer: LivenessLayer) -> bool:
+        """Whether a layer holds back by how rarely the living sound so."""
+        return layer is LivenessLayer.SYNTHETIC and layer not in self._required
 
-def _open(layer: LivenessLayer, rate: Rate | None, share: Rate) -> tuple[Reason, ...]:
-    """Say whether a rated layer has not yet excluded its attack; a layer without rates has."""
-    if layer not in _OPEN:
-        return ()
-    return () if rate is not None and rate <= share else (_OPEN[layer],)
+    def _low(self, one: LivenessSlot) -> bool:
+        """Whether only the policy's share of living callers comes out so low, or nobody knows."""
+        return one.false_reject_rate is None or one.false_reject_rate <= self._held
+
+    def _open(self, layer: LivenessLayer, one: LivenessSlot, share: Rate) -> tuple[Reason, ...]:
+        """Say whether a rated layer does not clear its attack; a layer without rates does."""
+        if layer not in _OPEN:
+            return ()
+        if self._lenient(layer):
+            return (_OPEN[layer],) if self._low(one) else ()
+        rate = one.false_accept_rate
+        return () if rate is not None and rate <= share else (_OPEN[layer],)
 
 
 def suspicions(liveness: Liveness) -> tuple[Reason, ...]:

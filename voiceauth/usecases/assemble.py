@@ -299,6 +299,8 @@ def _policies(settings: Settings, *, synthetic: bool) -> dict[str, Policy]:
         if LivenessLayer.SYNTHETIC in policy.require_liveness and not synthetic:
             problem = "requires the layer 'synthetic', and no spoof model is installed"
             raise SettingsError(f"Policy {name}: require_liveness {problem}.")
+    if settings.enrolment.require_synthetic and not synthetic:
+        raise SettingsError("enrolment.require_synthetic: no spoof model is installed.")
     return policies
 
 

@@ -48,6 +48,8 @@ class EnrolmentRules:
     coherence_false_non_match_rate: Rate = 0.01
     duplicate_false_match_rate: Rate = 0.01
     max_spoof_false_accept: Rate = 0.05
+    max_live_held: Rate = 0.05
+    require_synthetic: bool = False
     watchlists: tuple[str, ...] = ()
 
 

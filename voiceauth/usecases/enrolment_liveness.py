@@ -3,15 +3,18 @@
 
 Rules:
 
-* A segment whose own evidence favours synthesis is not counted.
-* The speech of a call as a whole must exclude synthesis at the enrolment's rate, segments that
-  were not counted included: picking the best of a synthetic call helps nobody. Otherwise nothing of
-  the call is stored; what earlier calls collected stays.
+* A segment that living callers would sound like only in the enrolment's share ``max_live_held`` is
+  not counted.
+* The same holds for the speech of a call as a whole, segments that were not counted included:
+  picking the best of a synthetic call helps nobody. Then nothing of the call is stored; what
+  earlier calls collected stays.
+* With ``require_synthetic`` the whole must exclude synthesis at ``max_spoof_false_accept`` besides,
+  and no segment counts whose own evidence favours synthesis.
 * Where no spoof model runs, nothing is checked, and the record says so.
 """
 
-from voiceauth.liveness.synthetic import SpanScore, synthetic_llr
-from voiceauth.types import LivenessState, Reason, Span
+from voiceauth.liveness.synthetic import SpanScore, synthetic_slot
+from voiceauth.types import LivenessSlot, LivenessState, Reason, Span
 from voiceauth.units import Seconds
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.liveness_layers import SyntheticEar
@@ -26,7 +29,7 @@ class EnrolmentGate:
 
     def __init__(self, engine: Engine) -> None:
         self._layer = engine.spoof
-        self._limit = engine.enrolment.max_spoof_false_accept
+        self._rules = engine.enrolment
         self._ear = SyntheticEar(engine.spoof)
         self._heard: Seconds = 0.0
 
@@ -40,22 +43,36 @@ class EnrolmentGate:
         self._heard += span.net_seconds
         if self._layer is None or score is None:
             return None
-        model = self._layer.detector.model
-        llr = synthetic_llr([SpanScore(score, span.net_seconds)], model, self._layer.calibration)
-        return Reason.SPOOF_SUSPECTED if llr is not None and llr < 0.0 else None
+        slot = synthetic_slot(
+            [SpanScore(score, span.net_seconds)],
+            span.net_seconds,
+            self._layer.detector.model,
+            self._layer.calibration,
+        )
+        doubtful = slot.state is LivenessState.SUSPECT and self._rules.require_synthetic
+        return Reason.SPOOF_SUSPECTED if doubtful or self._low(slot) else None
 
     def refusal(self) -> Reason | None:
         """Say why nothing of this call may be stored; None if it may, or nothing was heard."""
         if self._layer is None or self._heard == 0.0:
             return None
         slot = self._ear.slot(self._heard)
-        if slot.state is LivenessState.SUSPECT:
-            return Reason.SPOOF_SUSPECTED
         if slot.state is LivenessState.PENDING:
             return Reason.SYNTHETIC_NOT_MEASURED
+        if self._low(slot):
+            return Reason.SPOOF_SUSPECTED
+        if not self._rules.require_synthetic:
+            return None
+        if slot.state is LivenessState.SUSPECT:
+            return Reason.SPOOF_SUSPECTED
         rate = slot.false_accept_rate
-        excluded = rate is not None and rate <= self._limit
+        excluded = rate is not None and rate <= self._rules.max_spoof_false_accept
         return None if excluded else Reason.SYNTHETIC_NOT_EXCLUDED
+
+    def _low(self, slot: LivenessSlot) -> bool:
+        """Whether a word was said and hardly any living caller comes out so low."""
+        rate = slot.false_reject_rate
+        return rate is not None and rate <= self._rules.max_live_held
 
     def body(self) -> dict[str, object]:
         """Return what the layer said, as the ledger keeps it."""
@@ -67,6 +84,9 @@ class EnrolmentGate:
                 "false_accept_rate": slot.false_accept_rate,
                 "false_reject_rate": slot.false_reject_rate,
             },
-            "max_spoof_false_accept": self._limit,
+            "max_live_held": self._rules.max_live_held,
+            "max_spoof_false_accept": (
+                self._rules.max_spoof_false_accept if self._rules.require_synthetic else None
+            ),
             "spoof_model": None if self._layer is None else self._layer.detector.model,
         }

@@ -20,6 +20,7 @@ def test_an_unnamed_choice_is_the_documented_one() -> None:
         "accept_on_voice_alone": False,
         "max_spoof_false_accept": 0.05,
         "max_live_rejected": 0.005,
+        "max_live_held": 0.05,
         "require_liveness": frozenset(),
     }
     policy = asdict(Policy("standard"))
@@ -45,9 +46,9 @@ def test_a_rate_lies_between_nothing_and_a_coin_toss(rate: str) -> None:
 
 
 def test_the_rates_of_a_policy_are_all_checked() -> None:
-    """Each of the four promises is a rate, and every rate is a field."""
+    """Each of the five promises is a rate, and every rate is a field."""
     promises = {"target_false_match_rate", "target_false_non_match_rate"}
-    promises |= {"max_spoof_false_accept", "max_live_rejected"}
+    promises |= {"max_spoof_false_accept", "max_live_rejected", "max_live_held"}
 
     assert promises <= set(RATES) <= set(asdict(Policy("p")))
 

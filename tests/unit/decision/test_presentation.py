@@ -23,6 +23,8 @@ ONE_LOOK = Policy(
     max_spoof_false_accept=0.05,
     accept_on_voice_alone=True,
 )
+NEEDED = replace(ONE_LOOK, require_liveness=frozenset({LivenessLayer.SYNTHETIC}))
+"""The same where the layer against synthetic speech must exclude its attack."""
 MATCH = Score(raw=0.8, llr=9.0, false_match_rate=1e-5, false_non_match_rate=0.6)
 MISMATCH = Score(raw=0.0, llr=-9.0, false_match_rate=0.7, false_non_match_rate=1e-5)
 LIVE = LivenessSlot(LivenessState.LIVE, 6.0, 1e-4, 0.9)
@@ -30,6 +32,7 @@ OPEN = LivenessSlot(LivenessState.LIVE, 1.0, 0.2, 0.3)
 DOUBTFUL = LivenessSlot(LivenessState.SUSPECT, -1.0, 0.04, 0.04)
 SPOOF = LivenessSlot(LivenessState.SUSPECT, -9.0, 0.9, 1e-5)
 PENDING = LivenessSlot(LivenessState.PENDING)
+ABSENT = LivenessSlot()
 
 
 def judge(liveness: Liveness, *, policy: Policy = ONE_LOOK, score: Score = MATCH) -> Outcome:
@@ -49,7 +52,7 @@ def test_an_attack_that_is_not_excluded_holds_a_match_back(
     liveness: Liveness, reason: Reason
 ) -> None:
     """A rate above the policy's is STEP_UP at the end, and the reason names the layer."""
-    outcome = judge(liveness)
+    outcome = judge(liveness, policy=NEEDED if liveness.synthetic != ABSENT else ONE_LOOK)
 
     assert outcome.decision is Decision.STEP_UP
     assert outcome.reasons == (reason,)
@@ -65,13 +68,18 @@ def test_a_rate_at_the_limit_is_within_it() -> None:
     edge = Liveness(synthetic=replace(OPEN, false_accept_rate=0.05))
     above = Liveness(synthetic=replace(OPEN, false_accept_rate=0.0501))
 
-    assert judge(edge).decision is Decision.ACCEPT
-    assert judge(above).decision is Decision.STEP_UP
+    assert judge(edge, policy=NEEDED).decision is Decision.ACCEPT
+    assert judge(above, policy=NEEDED).decision is Decision.STEP_UP
 
 
 def test_looks_share_the_rate_of_accepted_attacks() -> None:
     """A rate that would do for one look does not for the first of many; the call goes on."""
-    policy = Policy("many", max_spoof_false_accept=0.05, accept_on_voice_alone=True)
+    policy = Policy(
+        "many",
+        max_spoof_false_accept=0.05,
+        accept_on_voice_alone=True,
+        require_liveness=frozenset({LivenessLayer.SYNTHETIC}),
+    )
     within_total = Liveness(synthetic=replace(LIVE, false_accept_rate=0.02))
     decider = Decider(policy)
 
@@ -83,9 +91,69 @@ def test_looks_share_the_rate_of_accepted_attacks() -> None:
     assert last.decision is Decision.ACCEPT
 
 
-def test_a_negative_ratio_is_never_accepted_whatever_its_rates() -> None:
+@pytest.mark.parametrize(
+    ("liveness", "reason"),
+    [
+        (Liveness(synthetic=DOUBTFUL), Reason.SPOOF_SUSPECTED),
+        (Liveness(synthetic=LIVE, replay=DOUBTFUL), Reason.REPLAY_SUSPECTED),
+    ],
+)
+def test_a_negative_ratio_is_never_accepted_whatever_its_rates(
+    liveness: Liveness, reason: Reason
+) -> None:
     """Evidence that favours an attack holds back even where attacks rarely get that far."""
-    outcome = judge(Liveness(synthetic=DOUBTFUL))
+    outcome = judge(liveness, policy=NEEDED)
+
+    assert outcome.decision is Decision.STEP_UP
+    assert outcome.reasons == (reason,)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (LivenessState.SUSPECT, Reason.SPOOF_SUSPECTED),
+        (LivenessState.LIVE, Reason.SYNTHETIC_NOT_EXCLUDED),
+    ],
+)
+def test_a_synthetic_layer_that_is_not_required_holds_the_lowest_share_of_the_living(
+    state: LivenessState, reason: Reason
+) -> None:
+    """What few living callers sound like is held back, and no more of them than the policy says."""
+    at = Liveness(synthetic=LivenessSlot(state, 0.0, 0.3, 0.05))
+    above = Liveness(synthetic=LivenessSlot(state, 0.0, 0.3, 0.0501))
+
+    held = judge(at)
+
+    assert held.decision is Decision.STEP_UP
+    assert held.reasons == (reason,)
+    assert judge(above).decision is Decision.ACCEPT
+
+
+def test_replays_are_excluded_whether_required_or_not() -> None:
+    """Only the layer against synthetic speech is lenient: recordings have to be excluded."""
+    unlikely = LivenessSlot(LivenessState.LIVE, 0.5, 0.3, 0.6)
+
+    assert judge(Liveness(synthetic=unlikely)).decision is Decision.ACCEPT
+    assert judge(Liveness(replay=unlikely)).decision is Decision.STEP_UP
+
+
+def test_the_share_of_held_callers_is_not_split_among_looks() -> None:
+    """A call that is held goes on, and whoever sounds alive later is accepted."""
+    policy = Policy("many", accept_on_voice_alone=True)
+    decider = Decider(policy)
+    held = Liveness(synthetic=LivenessSlot(LivenessState.LIVE, 0.4, 0.2, 0.05))
+
+    first = decider.look(MATCH, net_seconds=3.0, final=False, liveness=held)
+    second = decider.look(MATCH, net_seconds=6.0, final=False, liveness=Liveness(synthetic=LIVE))
+
+    assert first.decision is None
+    assert first.reasons == (Reason.SYNTHETIC_NOT_EXCLUDED,)
+    assert second.decision is Decision.ACCEPT
+
+
+def test_a_suspicion_without_rates_ends_a_match() -> None:
+    """A layer that suspects and cannot say how surely is never overruled."""
+    outcome = judge(Liveness(synthetic=LivenessSlot(LivenessState.SUSPECT, -1.0)))
 
     assert outcome.decision is Decision.STEP_UP
     assert outcome.reasons == (Reason.SPOOF_SUSPECTED,)
@@ -173,7 +241,7 @@ def test_a_claim_that_cannot_be_accepted_is_never_accepted_by_liveness() -> None
     assert outcome.decision is Decision.STEP_UP
 
 
-@pytest.mark.parametrize("field", ["max_spoof_false_accept", "max_live_rejected"])
+@pytest.mark.parametrize("field", ["max_spoof_false_accept", "max_live_rejected", "max_live_held"])
 @pytest.mark.parametrize("rate", [0.0, -0.1, 0.51, 1.0])
 def test_a_spoof_rate_that_is_no_rate_is_refused(field: str, rate: float) -> None:
     """A policy that cannot mean anything does not come into being."""
