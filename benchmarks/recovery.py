@@ -32,7 +32,7 @@ import numpy as np
 
 from voiceauth.adapters import SystemClock, SystemRandom
 from voiceauth.config import BackupSettings, Settings, StorageSettings
-from voiceauth.gallery.flat import FaissGallery
+from voiceauth.gallery.faiss_gallery import FaissGallery
 from voiceauth.ports import Random
 from voiceauth.testing.fakes import EPOCH
 from voiceauth.testing.records import made_up_consent, made_up_segment
@@ -47,11 +47,11 @@ from voiceauth.types import (
     Voiceprint,
     VoiceprintId,
 )
-from voiceauth.usecases.assemble import fill_gallery
 from voiceauth.usecases.back_up import BackupDesk, check_backup, create_backup
 from voiceauth.usecases.backup_keys import backup_key_path, open_backup_keys
 from voiceauth.usecases.canary import Hearing
 from voiceauth.usecases.drill_backup import drill_backup
+from voiceauth.usecases.keep_gallery import fill_gallery
 from voiceauth.usecases.key_services import VAULT_FILE, existing_keys, open_keys
 from voiceauth.usecases.restore_backup import restore_backup
 from voiceauth.vault.open import open_vault

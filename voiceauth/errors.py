@@ -256,6 +256,13 @@ class StorageError(DependencyError):
     default = "The vault is not available."
 
 
+class GalleryLoadingError(DependencyError):
+    """1:N search before every voiceprint was read from the vault; 1:1 does not wait for it."""
+
+    code = "gallery_loading"
+    default = "The list of voices is still being loaded; try again shortly."
+
+
 class KeyServiceError(DependencyError):
     """The key service could not wrap or unwrap a key."""
 

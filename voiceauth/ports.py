@@ -8,7 +8,7 @@ Rules:
 * A ``Transaction`` groups an effect with its ledger entry: both are durable, or neither is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -37,6 +37,7 @@ from voiceauth.types import (
     Samples,
     Score,
     StoredCheckpoint,
+    StoredVoice,
     Subject,
     SubjectId,
     SubjectState,
@@ -384,6 +385,10 @@ class Transaction(ReplayStore, AttemptStore, Protocol):
         """Read a subject's voiceprints of one model, oldest first."""
         ...
 
+    def voice_page(self, model: ModelHash, *, after: int, limit: int) -> Sequence[StoredVoice]:
+        """Read up to ``limit`` voiceprints of a model, of all tenants, behind a place."""
+        ...
+
     def keep_latest_voiceprints(
         self, tenant: TenantId, subject: SubjectId, model: ModelHash, keep: int
     ) -> int:
@@ -508,7 +513,24 @@ class Gallery(Protocol):
         ...
 
     def subjects(self, tenant: TenantId, group: GroupName | None) -> int:
-        """Return how many subjects a search of this tenant and group covers."""
+        """Return how many subjects a search of this tenant and group covers.
+
+        Raises:
+            GalleryLoadingError: it is not filled yet; so does ``search``.
+        """
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be searched: it holds all that the vault holds."""
+        ...
+
+    def tend(self, stopped: Callable[[], bool]) -> int:
+        """Bring indexes to the size of what they hold; return how many changed. Blocking.
+
+        Args:
+            stopped: asked between steps; True gives up.
+        """
         ...
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voiceauth.gallery.flat import FaissGallery
+from voiceauth.gallery.faiss_gallery import FaissGallery
 from voiceauth.gallery.protected import ProtectedGallery
 from voiceauth.keys.keyring import FileKeyring
 from voiceauth.testing.fakes import EPOCH, FakeClock, FakeRandom

@@ -12,7 +12,7 @@ import numpy as np
 from voiceauth.adapters import SystemRandom
 from voiceauth.config import Settings, StorageSettings
 from voiceauth.decision.policy import Policy
-from voiceauth.gallery.flat import FaissGallery
+from voiceauth.gallery.faiss_gallery import FaissGallery
 from voiceauth.ports import Clock
 from voiceauth.signal.net_speech import SpeechOptions
 from voiceauth.testing.fakes import FakeClock

@@ -20,7 +20,7 @@ from voiceauth.client import Client, EnrolOptions, VerifyOptions
 from voiceauth.config import ServerSettings, Settings
 from voiceauth.decision.policy import Policy
 from voiceauth.errors import TooShortError
-from voiceauth.gallery.flat import FaissGallery
+from voiceauth.gallery.faiss_gallery import FaissGallery
 from voiceauth.gallery.protected import ProtectedGallery
 from voiceauth.liveness.synthetic import SyntheticCalibration
 from voiceauth.ports import KeyService, Transaction, Vault

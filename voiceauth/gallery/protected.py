@@ -118,6 +118,17 @@ class ProtectedGallery:
             space = self._serving.get(tenant)
         return 0 if space is None else space.index.subjects(tenant, group)
 
+    @property
+    def ready(self) -> bool:
+        """Always: what was added is found."""
+        return True
+
+    def tend(self, stopped: Callable[[], bool]) -> int:
+        """Bring the indexes of all tenants to their size; return how many changed."""
+        with self._lock:
+            spaces = [*self._serving.values(), *self._staged.values()]
+        return sum(one.index.tend(stopped) for one in spaces)
+
     def __len__(self) -> int:
         """Return the number of voiceprints that searches cover, over all tenants."""
         with self._lock:

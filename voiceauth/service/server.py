@@ -27,7 +27,7 @@ from voiceauth.service.address import listening_address, local_host, server_opti
 from voiceauth.service.alerts import AlertServicer
 from voiceauth.service.approvals import ApprovalServicer
 from voiceauth.service.enrolment import EnrolmentServicer
-from voiceauth.service.health import SERVICES, Health
+from voiceauth.service.health import SERVICES, Health, announced
 from voiceauth.service.information import InformationServicer
 from voiceauth.service.interceptors import RpcInterceptor
 from voiceauth.service.keys import KeyServicer
@@ -130,7 +130,10 @@ async def running_server(engine: Engine, settings: Settings) -> AsyncIterator[Li
     if runtime.door.keeper.is_open:
         log.info("whoever reaches the port may act: access.anonymous_roles")
     try:
-        async with upkeep(engine.chores, engine.troubles):
+        async with (
+            upkeep(engine.chores, engine.troubles),
+            announced(health, engine.gallery),
+        ):
             yield Listening(port, f"{local_host(limits.host)}:{port}")
     finally:
         log.info("draining", seconds=limits.drain_seconds)

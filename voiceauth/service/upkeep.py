@@ -19,12 +19,14 @@ async def upkeep(
 ) -> AsyncIterator[None]:
     """Repeat each chore for the time of the block, and most of them once more at its end.
 
-    Args:
-        chores: what is to be done.
-        troubles: where failures are counted besides, for the alerts.
+    Long ones that can be stopped are told to.
 
     Chores run in threads of their own, so that a slow second place holds up no call. A chore that
     fails is logged by name and tried again at its next time: nothing it does is on a call's path.
+
+    Args:
+        chores: what is to be done.
+        troubles: where failures are counted besides, for the alerts.
     """
     stop = asyncio.Event()
     tasks = [asyncio.create_task(_repeat(chore, stop, troubles)) for chore in chores]
@@ -32,10 +34,15 @@ async def upkeep(
         yield
     finally:
         stop.set()
+        for chore in chores:
+            if chore.stop is not None:
+                chore.stop()
         await asyncio.gather(*tasks)
 
 
 async def _repeat(chore: Chore, stop: asyncio.Event, troubles: TroubleBook | None) -> None:
+    if chore.at_once:
+        await _once(chore, troubles)
     while not stop.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), chore.every_seconds)

@@ -23,6 +23,7 @@ from voiceauth.types.challenge import (
     RecognitionSource,
 )
 from voiceauth.types.findings import Finding, Level
+from voiceauth.types.gallery import StoredVoice
 from voiceauth.types.liveness import (
     Continuity,
     Fingerprint,
@@ -134,6 +135,7 @@ __all__ = [
     "Severity",
     "Span",
     "StoredCheckpoint",
+    "StoredVoice",
     "Subject",
     "SubjectId",
     "SubjectStanding",

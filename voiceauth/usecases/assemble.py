@@ -7,7 +7,7 @@ Steps, in an order in which each failure stops the start and nothing half-open s
 (2) Models, calibration and cohort: hashes are checked against the manifest.
 (3) Vault: opened with the keys; a wrong key or a damaged file is refused.
 (4) Gallery: rebuilt from the vault's voiceprints of the current model, in the tenants' secret
-    spaces.
+    spaces; a large one goes on being filled while calls are taken.
 (5) The start is recorded in the ledger with the versions in use.
 (6) The ledger is held against its last checkpoint and its second place: a rewritten one is refused.
 """
@@ -24,15 +24,15 @@ from voiceauth.config import Settings
 from voiceauth.consent.retention import Erases, Rule, Since
 from voiceauth.decision.policy import Policy
 from voiceauth.errors import MissingExtraError, SettingsError, StorageError
-from voiceauth.gallery.flat import FaissGallery
+from voiceauth.gallery.faiss_gallery import FaissGallery
 from voiceauth.gallery.protected import ProtectedGallery
 from voiceauth.liveness.challenge import ChallengeOptions
 from voiceauth.liveness.challenge_book import ChallengeBook
 from voiceauth.models.bundle import load_bundle
-from voiceauth.ports import Clock, Gallery, ManagedKeys, Random, Recognizer, Vault
+from voiceauth.ports import Clock, ManagedKeys, Random, Recognizer, Vault
 from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.scoring.scorer import CalibratedScorer
-from voiceauth.types import LivenessLayer, ModelHash, SubjectId, TenantId
+from voiceauth.types import LivenessLayer, TenantId
 from voiceauth.usecases.alert_setup import alert_chores, alert_desk
 from voiceauth.usecases.attempt_desk import attempt_desk
 from voiceauth.usecases.backup_chores import backup_chores, backup_desk
@@ -46,11 +46,14 @@ from voiceauth.usecases.engine import (
     RetentionRules,
 )
 from voiceauth.usecases.failed_voices import FailedVoices
+from voiceauth.usecases.filling_gallery import FillingGallery
 from voiceauth.usecases.instruments import continuity_of, speech_options, spoof_layer
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
+from voiceauth.usecases.keep_gallery import CHORE_SECONDS, GalleryKeeper
 from voiceauth.usecases.keep_keys import KeyDesk
 from voiceauth.usecases.key_services import VAULT_FILE, open_keys
-from voiceauth.usecases.rekey_voiceprints import CHORE_SECONDS, RekeyDesk
+from voiceauth.usecases.rekey_voiceprints import CHORE_SECONDS as REKEYING_SECONDS
+from voiceauth.usecases.rekey_voiceprints import RekeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard, ReplayRules, forget_expired
 from voiceauth.usecases.second_person import approval_rules
 from voiceauth.usecases.sweep_retention import sweep_everybody
@@ -58,7 +61,6 @@ from voiceauth.usecases.troubles import TroubleBook
 from voiceauth.vault.open import open_vault
 from voiceauth.vault.store import SqliteVault
 
-_PAGE = 500
 _HOUR_SECONDS = 3600.0
 _DAY_SECONDS = 86_400.0
 
@@ -111,18 +113,20 @@ def assemble(
         settings.storage.data_dir / VAULT_FILE, keys, clock=clock, random=random
     )
     try:
-        gallery = ProtectedGallery(
+        spaces = ProtectedGallery(
             partial(FaissGallery, bundle.speaker.dimension), vault.voice_transform
         )
+        gallery = FillingGallery(spaces)
         checkpoints = CheckpointDesk(vault, signing_key(keys), clock, settings.ledger.export_dir)
         keeper = key_desk(settings, vault, keys, clock)
-        held = fill_gallery(vault, gallery, bundle.speaker.model)  # (4)
+        filling = GalleryKeeper(vault, gallery, bundle.speaker.model)
+        filling.start()  # (4)
         guard = replay_guard(settings, keys.derive, clock)
         scorer = CalibratedScorer(bundle.calibration, bundle.cohort, bundle.speaker.model)
         backups = backup_desk(
             settings, vault, keys, Hearing(bundle.speaker, scorer), clock=clock, random=random
         )
-        rekeying = RekeyDesk(vault, gallery, bundle.speaker.model, clock)
+        rekeying = RekeyDesk(vault, spaces, bundle.speaker.model, clock)
         attempts = attempt_desk(settings, clock)
         troubles = TroubleBook()
         desk = alert_desk(settings.alerts, vault, clock, keys.derive, troubles)
@@ -155,7 +159,15 @@ def assemble(
             chores=(
                 Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),
                 Chore("keys", _HOUR_SECONDS, keeper.run),
-                Chore("voiceprints", CHORE_SECONDS, rekeying.run),
+                Chore("voiceprints", REKEYING_SECONDS, rekeying.run),
+                Chore(
+                    "gallery",
+                    CHORE_SECONDS,
+                    filling.run,
+                    at_end=False,
+                    at_once=True,
+                    stop=filling.stop,
+                ),
                 *_forgetting(guard, vault),
                 *backup_chores(backups),
                 Chore("old attempts", _HOUR_SECONDS, partial(attempts.tidy, vault)),
@@ -169,7 +181,7 @@ def assemble(
         # Not at the end: a command that opens an engine for a moment must not erase anybody.
         sweeping = Chore("retention", every, partial(sweep_everybody, engine), at_end=False)
         engine = replace(engine, chores=(*engine.chores, sweeping))
-        _record_start(engine, held)  # (5)
+        _record_start(engine)  # (5)
         with suppress(StorageError):  # (6) a second place that is away stops no call
             checkpoints.run()
     except BaseException:
@@ -188,21 +200,6 @@ def key_desk(settings: Settings, vault: SqliteVault, keys: ManagedKeys, clock: C
         rotate_after=timedelta(days=rotate) if rotate else None,
         backups_kept=timedelta(days=backups) if backups else None,
     )
-
-
-def fill_gallery(vault: Vault, gallery: Gallery, model: ModelHash) -> int:
-    """Add every voiceprint of a model to the gallery; return how many."""
-    with vault.read() as view:
-        for tenant in vault.tenants():
-            after: SubjectId | None = None
-            while page := view.subjects(tenant, after=after, limit=_PAGE):
-                for subject in page:
-                    for one in view.voiceprints(tenant, subject.subject, model):
-                        gallery.add(
-                            tenant, subject.subject, one.voiceprint, one.embedding, subject.groups
-                        )
-                after = page[-1].subject
-    return len(gallery)
 
 
 def challenge_desk(
@@ -304,7 +301,7 @@ def _policies(settings: Settings, *, synthetic: bool) -> dict[str, Policy]:
     return policies
 
 
-def _record_start(engine: Engine, voiceprints: int) -> None:
+def _record_start(engine: Engine) -> None:
     with engine.vault.begin() as transaction:
         transaction.append(
             at=engine.clock.now(),
@@ -314,6 +311,6 @@ def _record_start(engine: Engine, voiceprints: int) -> None:
                 "version": __version__,
                 "models": {card.role: card.sha256 for card in engine.models},
                 "calibration": engine.scorer.version,
-                "voiceprints": voiceprints,
+                "voiceprints": len(engine.gallery) if engine.gallery.ready else None,
             },
         )

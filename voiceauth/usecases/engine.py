@@ -90,12 +90,16 @@ class Chore:
         name: for the log.
         run: blocking; may raise EngineError.
         at_end: whether it runs once more when the server ends.
+        at_once: whether the first time is at start.
+        stop: has a running ``run`` come to its end soon.
     """
 
     name: str
     every_seconds: Seconds
     run: Callable[[], None]
     at_end: bool = True
+    at_once: bool = False
+    stop: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -95,8 +95,11 @@ class EnrolCall(HearingCall):
             NotFoundError: there is no such subject.
             OptedOutError: the subject wants no voice biometrics.
             ConsentMissingError: no consent is in force.
+            GalleryLoadingError: the gallery is not filled yet: nobody could say whether the voice
+                is somebody else's.
         """
         request, model = self._request, self._engine.embedder.model
+        self._engine.gallery.subjects(request.tenant, None)
         with self._engine.vault.read() as view:
             self._permitted(view)
             self._carried = tuple(view.pending_segments(request.tenant, request.subject, model))

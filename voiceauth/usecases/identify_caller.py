@@ -54,12 +54,14 @@ class IdentifyCall(HearingCall):
     Raises:
         InputError: more than 50 or fewer than 1 candidates asked for.
         UnsupportedFormatError: the audio format is impossible.
+        GalleryLoadingError: the gallery is not filled yet.
     """
 
     def __init__(self, engine: Engine, request: IdentificationRequest) -> None:
         if not 1 <= request.max_candidates <= MOST_CANDIDATES:
             raise InputError(f"max_candidates must lie between 1 and {MOST_CANDIDATES}.")
         super().__init__(Listener(request.audio_format, engine.speech, engine.max_audio_seconds))
+        engine.gallery.subjects(request.tenant, request.group)  # refuses while it is filled
         self._engine = engine
         self._request = request
         self._floor = engine.policy("").floor_seconds

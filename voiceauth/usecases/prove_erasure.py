@@ -24,17 +24,17 @@ from pathlib import Path
 from voiceauth.adapters import SystemClock, SystemRandom
 from voiceauth.config import Settings
 from voiceauth.errors import EngineError, InputError, KeyServiceError, NotFoundError
-from voiceauth.gallery.flat import FaissGallery
+from voiceauth.gallery.faiss_gallery import FaissGallery
 from voiceauth.ledger.pseudonym import pseudonym
 from voiceauth.models.locate import default_model_directory
 from voiceauth.models.manifest import read_manifest
 from voiceauth.types import SubjectId, TenantId
 from voiceauth.usecases.acting import INSTALLATION
-from voiceauth.usecases.assemble import fill_gallery
 from voiceauth.usecases.backup_keys import backup_key_path, open_backup_keys
 from voiceauth.usecases.check_ledger import audit, opened_desk
 from voiceauth.usecases.erasure_receipt import BackupState, backup_state
 from voiceauth.usecases.keep_checkpoints import ledger_pages
+from voiceauth.usecases.keep_gallery import fill_gallery
 from voiceauth.usecases.key_services import VAULT_FILE, existing_keys
 from voiceauth.usecases.restored_vault import RestoreDesk, brought_back
 from voiceauth.vault.store import SqliteVault

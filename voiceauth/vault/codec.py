@@ -139,6 +139,15 @@ def voiceprint_seconds(payload: bytes) -> Seconds:
     return float(net_seconds)
 
 
+def voiceprint_embedding(payload: bytes) -> Embedding:
+    """Read only the embedding of a voiceprint's payload, shape (dimension,)."""
+    try:
+        embedding, _ = _read_vector(payload, _PRINT.size)
+    except (ValueError, struct.error) as error:
+        raise _malformed("voiceprint") from error
+    return embedding
+
+
 def decode_voiceprint(
     payload: bytes, *, voiceprint: VoiceprintId, subject: SubjectId, model: ModelHash
 ) -> Voiceprint:

@@ -28,6 +28,7 @@ from voiceauth.types import (
     KeyId,
     LedgerEntry,
     ModelHash,
+    StoredVoice,
     Subject,
     SubjectId,
     SubjectState,
@@ -44,6 +45,7 @@ from voiceauth.vault.faults import translated
 from voiceauth.vault.recording_codec import decode_recordings, encode_recordings
 from voiceauth.vault.rekeying import RekeyRows
 from voiceauth.vault.sealing import Sealer, SubjectKey, require_text
+from voiceauth.vault.voice_pages import voice_page
 from voiceauth.vault.voice_rows import VoiceRows
 
 _SUBJECT_COLUMNS = "row_key, tenant, key_id, wrapped_key, record, consent"
@@ -179,6 +181,14 @@ class SqliteTransaction(AttemptRows, AlertRows):
         if row is None:
             return ()
         return self._voices.read(self._key(row), subject, model)
+
+    def voice_page(self, model: ModelHash, *, after: int, limit: int) -> Sequence[StoredVoice]:
+        """Read up to ``limit`` voiceprints of a model behind a place, in their order.
+
+        Raises:
+            TagMismatchError: a row was changed or moved.
+        """
+        return voice_page(self._select, self._sealer, self._voices, model, after=after, limit=limit)
 
     def keep_latest_voiceprints(
         self, tenant: TenantId, subject: SubjectId, model: ModelHash, keep: int

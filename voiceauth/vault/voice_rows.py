@@ -89,6 +89,19 @@ class VoiceRows:
         """Return the transform that new rows get, making a tenant's first. Errors as ``newest``."""
         return self.newest(tenant) or self.make(tenant, 1)
 
+    def transform(self, tenant: TenantId, generation: int) -> VoiceTransform | None:
+        """Return the transform of a generation, None for 0. Errors as ``read``."""
+        if generation == 0:
+            return None
+        found = self._select(
+            "SELECT key_id, wrapped FROM voice_transforms WHERE tenant = ? AND generation = ?",
+            tenant,
+            generation,
+        )
+        if not found:
+            raise TransformLostError(detail=f"no secret of generation {generation}")
+        return self._sealer.transforms.open(TransformRow(tenant, generation, *found[0]))
+
     def make(self, tenant: TenantId, generation: int) -> VoiceTransform:
         """Make and store a tenant's secret of a generation. Raises KeyServiceError."""
         row = self._sealer.transforms.new(tenant, generation)
@@ -209,7 +222,7 @@ class VoiceRows:
         self, key: SubjectKey, name: str, model: str, generation: int, sealed: bytes
     ) -> Voiceprint:
         """Open a voiceprint, of nobody by name, and turn it back. Errors as ``read``."""
-        transform = self._transform(key.tenant, generation)
+        transform = self.transform(key.tenant, generation)
         found = codec.decode_voiceprint(
             self._print_payload(key, name, model, sealed, _mark(transform)),
             voiceprint=VoiceprintId(name),
@@ -239,7 +252,7 @@ class VoiceRows:
         self, key: SubjectKey, model: str, generation: int, sealed: bytes
     ) -> tuple[EnrolmentSegment, ...]:
         """Open the segments of an unfinished enrolment and turn them back. Errors as ``read``."""
-        transform = self._transform(key.tenant, generation)
+        transform = self.transform(key.tenant, generation)
         payload = self._sealer.open(key, sealed, "pending", model=model, space=_mark(transform))
         found = codec.decode_segments(payload)
         if transform is None:
@@ -252,19 +265,7 @@ class VoiceRows:
         return self._sealer.open(key, sealed, "voiceprint", record=name, model=model, space=space)
 
     def _space(self, key: SubjectKey, generation: int) -> str:
-        return _mark(self._transform(key.tenant, generation))
-
-    def _transform(self, tenant: TenantId, generation: int) -> VoiceTransform | None:
-        if generation == 0:
-            return None
-        found = self._select(
-            "SELECT key_id, wrapped FROM voice_transforms WHERE tenant = ? AND generation = ?",
-            tenant,
-            generation,
-        )
-        if not found:
-            raise TransformLostError(detail=f"no secret of generation {generation}")
-        return self._sealer.transforms.open(TransformRow(tenant, generation, *found[0]))
+        return _mark(self.transform(key.tenant, generation))
 
 
 def _mark(transform: VoiceTransform | None) -> str:

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from voiceauth.errors import InputError, InternalError, TransformLostError
-from voiceauth.gallery.flat import FaissGallery
+from voiceauth.gallery.faiss_gallery import FaissGallery
 from voiceauth.gallery.protected import ProtectedGallery
 from voiceauth.keys.voice_transform import VoiceTransform
 from voiceauth.testing.records import made_up_embedding

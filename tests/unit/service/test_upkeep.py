@@ -49,3 +49,21 @@ async def test_a_chore_that_is_not_for_the_end_does_not_run_there() -> None:
         await asyncio.sleep(0)
 
     assert done == []
+
+
+async def test_a_chore_that_can_be_stopped_is_stopped_and_not_run_once_more() -> None:
+    """Work of minutes neither holds the end up nor begins at it."""
+    told: list[str] = []
+    began = threading.Event()
+
+    def run() -> None:
+        told.append("ran")
+        began.set()
+
+    chore = Chore(
+        "long", 3600.0, run, at_once=True, at_end=False, stop=lambda: told.append("stopped")
+    )
+    async with upkeep((chore,)):
+        await asyncio.to_thread(began.wait, 30)
+
+    assert told == ["ran", "stopped"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from voiceauth.errors import InputError, KeyServiceError, NotFoundError, TagMismatchError
-from voiceauth.gallery.flat import FaissGallery
+from voiceauth.gallery.faiss_gallery import FaissGallery
 from voiceauth.gallery.protected import ProtectedGallery
 from voiceauth.testing.fakes import EPOCH, FakeClock, FakeKeyService, FakeRandom
 from voiceauth.testing.records import (
@@ -19,7 +19,8 @@ from voiceauth.testing.records import (
     made_up_voiceprint,
 )
 from voiceauth.types import SubjectId, TenantId
-from voiceauth.usecases.assemble import fill_gallery
+from voiceauth.usecases.filling_gallery import FillingGallery
+from voiceauth.usecases.keep_gallery import GalleryKeeper
 from voiceauth.usecases.rekey_voiceprints import RekeyDesk, Rekeying
 from voiceauth.vault.open import open_vault
 from voiceauth.vault.store import SqliteVault
@@ -56,7 +57,7 @@ class Installation:
         clock = clock or FakeClock()
         vault = open_vault(self.path, self.keys, clock=clock, random=FakeRandom(7))
         gallery = ProtectedGallery(partial(FaissGallery, 192), vault.voice_transform)
-        fill_gallery(vault, gallery, MODEL)
+        GalleryKeeper(vault, FillingGallery(gallery), MODEL).start()
         desk = RekeyDesk(vault, gallery, MODEL, clock, batch=batch)
         return Installation(self.path, self.keys, vault, gallery, desk)
 

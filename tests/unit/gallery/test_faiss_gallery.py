@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from voiceauth.errors import InputError, InternalError, SettingsError
-from voiceauth.gallery.flat import FaissGallery
+from voiceauth.gallery.faiss_gallery import FaissGallery
 from voiceauth.types import GroupName, SubjectId, TenantId, VoiceprintId
 
 BANK, SHOP = TenantId("bank"), TenantId("shop")
