@@ -31,6 +31,8 @@ TENANT, SUBJECT = TenantId("bench"), SubjectId("caller")
 SEGMENTS = 7
 """Of a voiceprint: 20 s of speech in spans of 3 s."""
 DIMENSION = 192
+REKEYED, MOVED = TenantId("re-keyed"), 50
+"""As many subjects as one step of a re-keying moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ def parts(
     with vault.begin() as change:
         change.create_subject(TENANT, SUBJECT, at=clock.now(), groups=frozenset())
         change.add_voiceprint(TENANT, print_)
+        for number in range(MOVED):
+            other = SubjectId(f"caller-{number}")
+            change.create_subject(REKEYED, other, at=clock.now(), groups=frozenset())
+            stored = made_up_voiceprint(f"v-{number}", other, segments=SEGMENTS)
+            change.add_voiceprint(REKEYED, stored)
 
     def entry() -> None:
         with vault.begin() as change:
@@ -75,6 +82,13 @@ def parts(
         with vault.read() as view:
             view.voiceprints(TENANT, SUBJECT, MODEL)
 
+    def rekey() -> None:
+        with vault.begin() as change:
+            rows = change.rekeying()
+            rows.start(REKEYED)
+            rows.move(REKEYED, b"", MOVED)
+            rows.finish(REKEYED)
+
     try:
         yield {
             "ledger: one durable entry": Part(entry, 5, counts["begin"]),
@@ -82,6 +96,7 @@ def parts(
             "vault: a voiceprint read, all told": Part(voiceprint, 50, counts["read"]),
             **_sealed(keys, print_, counts["read"]),
             **_turned(counts["read"]),
+            f"re-keying: {MOVED} subjects, one commit": Part(rekey, 1, 0.0),
             **_shown(clock.now()),
             "pseudonyms: subject and call": Part(_pseudonyms(keys.derive("p")), 200),
             "masking: one reply's identifiers": Part(_masking, 500, 10.0),

@@ -282,3 +282,33 @@ def test_an_installation_is_made_on_the_token_that_the_settings_name(
     unnamed = choice.model_copy(update={"pin_file": None})
     with pytest.raises(KeyServiceError, match="pin_file"):
         open_keys(settings.model_copy(update={"keyring": unnamed}), clock=clock, random=random)
+
+
+def test_voiceprints_are_re_keyed_under_a_token(new_token: New, tmp_path: Path) -> None:
+    """The secret of a voice transform is wrapped and unwrapped on the token like a data key."""
+    token = new_token()
+    keys = keyring(token)
+    vault = open_vault(tmp_path / "vault.db", keys, clock=FakeClock(), random=FakeRandom(1))
+    with vault.begin() as change:
+        change.create_subject(BANK, ALICE, at=EPOCH, groups=frozenset())
+        change.add_voiceprint(BANK, made_up_voiceprint("v", "alice"))
+    with vault.begin() as change:
+        rows = change.rekeying()
+        rows.start(BANK)
+        assert rows.move(BANK, b"", 10).rows == 1
+        assert rows.finish(BANK)
+    old = keys.current("bank")
+    keys.rotate("bank")
+    vault.rewrap_keys()
+    vault.close()
+
+    again = open_vault(
+        tmp_path / "vault.db", keyring(token, 2), clock=FakeClock(), random=FakeRandom(2)
+    )
+    with again.read() as view:
+        assert view.wrapped_under(old) == 0
+        (found,) = view.voiceprints(BANK, ALICE, MODEL)
+    assert again.voice_transform(BANK).generation == 2
+    again.close()
+    expected = made_up_voiceprint("v", "alice").embedding
+    assert abs(float(found.embedding @ expected) - 1.0) < 1e-5

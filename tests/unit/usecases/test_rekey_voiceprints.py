@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -276,6 +277,27 @@ def test_the_chore_ends_after_a_while(here: Installation) -> None:
 
     assert slow.events() == ["voiceprints.rekeying bank"]
     slow.vault.close()
+
+
+def test_a_re_keying_that_is_overtaken_goes_round_again(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process began the next one just before the end: nothing is destroyed too early."""
+    original = RekeyDesk._finish
+    begun: list[int] = []
+
+    def overtaken(desk: RekeyDesk, tenant: TenantId, run: Any) -> None:
+        if not begun:
+            with here.vault.begin() as change:
+                begun.append(change.rekeying().start(tenant))
+        original(desk, tenant, run)
+
+    monkeypatch.setattr(RekeyDesk, "_finish", overtaken)
+
+    assert finished(here.desk)[-1] == Rekeying(3, 5, 5, finished=True)
+    assert begun == [3]
+    assert here.gallery.generation_of(BANK) == 3
+    assert here.all_is_there()
 
 
 def test_people_who_come_and_go_meanwhile_are_where_they_should_be(here: Installation) -> None:

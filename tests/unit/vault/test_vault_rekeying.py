@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,28 @@ def test_a_vault_from_before_there_were_transforms_is_brought_forward(tmp_path: 
     assert np.array_equal(before[0], made_up_embedding(5))  # unturned to the last bit
 
 
+def test_a_server_looks_for_unfinished_work_without_reading_the_vault(
+    people: SqliteVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question is asked every ten seconds: its plan begins with indexes that are empty."""
+    asked: list[str] = []
+    with people.read() as view:
+        rows = view.rekeying()
+        select = rows._select
+
+        def explained(statement: str, *values: str) -> list[tuple[int]]:
+            asked.extend(row[3] for row in select(f"EXPLAIN QUERY PLAN {statement}", *values))
+            return [(0,)]
+
+        monkeypatch.setattr(rows, "_select", explained)
+        assert not rows.due(BANK)
+
+    reads = [one for one in asked if "voiceprints" in one or "pending" in one]
+    assert len(reads) == 2
+    assert all("_unprotected" in one for one in reads)
+    assert not any("subjects_by_tenant (tenant=?)" in one for one in asked)
+
+
 def test_secrets_follow_a_key_rotation(people: SqliteVault, keys: FakeKeyService) -> None:
     """Wrapping anew takes the secrets along, and changes no voice."""
     old = keys.current()
@@ -264,3 +287,18 @@ def test_a_tenants_first_transform_is_made_when_it_is_asked_for(vault: SqliteVau
 
     assert vault.voice_transform(BANK) is first
     assert first.generation == 1
+
+
+def test_segments_of_another_dimension_are_turned_each_by_itself(vault: SqliteVault) -> None:
+    """No record is assumed to hold vectors of one length only."""
+    odd = made_up_segment(1)
+    odd = replace(odd, embedding=made_up_embedding(1, 16))
+    print_ = replace(made_up_voiceprint("v", "one", seed=1), segments=(odd,))
+    with vault.begin() as change:
+        change.create_subject(BANK, SubjectId("one"), at=EPOCH, groups=frozenset())
+        change.add_voiceprint(BANK, print_)
+    with vault.read() as view:
+        (found,) = view.voiceprints(BANK, SubjectId("one"), MODEL)
+
+    np.testing.assert_allclose(found.embedding, print_.embedding, atol=1e-6)
+    np.testing.assert_allclose(found.segments[0].embedding, odd.embedding, atol=1e-6)
