@@ -15,7 +15,7 @@ from voiceauth.access.roles import View
 
 IDENTIFIERS = frozenset({"subject_id", "duplicate_subject_id"})
 """Name a person."""
-FREE_TEXTS = frozenset({"groups", "purpose", "method", "channel"})
+FREE_TEXTS = frozenset({"groups", "purpose", "method", "channel", "call_id"})
 """An operator's own words, in which somebody may have put a number."""
 HARMLESS = frozenset(
     {
@@ -27,7 +27,6 @@ HARMLESS = frozenset(
         "advice",
         "backup",
         "check",
-        "call_id",
         "challenge_id",
         "decided_by",
         "default_policy",

@@ -11,7 +11,6 @@ Going down, in this order:
 """
 
 import asyncio
-import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -34,6 +33,7 @@ from voiceauth.service.keys import KeyServicer
 from voiceauth.service.lockout import LockoutServicer
 from voiceauth.service.logging import configure_logging
 from voiceauth.service.maintenance import MaintenanceServicer
+from voiceauth.service.memory import leave_no_core
 from voiceauth.service.retention import RetentionServicer
 from voiceauth.service.runtime import Runtime, start_runtime, stop_runtime
 from voiceauth.service.subjects import SubjectServicer
@@ -85,7 +85,7 @@ async def serve(
         SettingsError: the address may not or cannot be listened on.
     """
     configure_logging(settings.log, lambda text: log_pseudonym(engine, text))
-    _leave_no_core()
+    leave_no_core()
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
     for one in signals:
@@ -98,12 +98,6 @@ async def serve(
     finally:
         for one in signals:
             loop.remove_signal_handler(one)
-
-
-def _leave_no_core() -> None:
-    """Have a crash write no memory to disk: it holds the audio of running calls, and keys."""
-    _, most = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ Driven like ``verify_call``: ``hear`` → embed → ``weigh`` → ``conclude``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from voiceauth.access.masking import masked_text
 from voiceauth.consent.rules import in_force
 from voiceauth.errors import InputError
 from voiceauth.ports import Transaction
@@ -100,7 +101,7 @@ class IdentifyCall(HearingCall):
         body = {
             **evidence_body(ranking.evidence),
             "call": engine.pseudonym(tenant, self._request.call),
-            "group": self._request.group or "",
+            "group": masked_text(self._request.group or ""),
             "watchlist": self._request.group in self._engine.enrolment.watchlists,
             "false_positive_identification_rate": ranking.false_positive_identification_rate,
             "searched": ranking.searched,

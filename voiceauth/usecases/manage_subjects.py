@@ -7,6 +7,7 @@ Each function is one transaction: the effect and its ledger entry are durable to
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from voiceauth.access.masking import masked_text
 from voiceauth.consent.rules import check_new_consent
 from voiceauth.errors import ConsentMissingError, InputError, NotFoundError, OptedOutError
 from voiceauth.ports import Transaction
@@ -65,7 +66,14 @@ def set_groups(
     """Replace a subject's groups. Raises NotFoundError."""
     with engine.vault.begin() as transaction:
         transaction.set_groups(tenant, subject, groups)
-        _record(engine, transaction, tenant, subject, "subject.groups", groups=sorted(groups))
+        _record(
+            engine,
+            transaction,
+            tenant,
+            subject,
+            "subject.groups",
+            groups=[masked_text(one) for one in sorted(groups)],
+        )
         changed = _existing(transaction, tenant, subject)
     engine.gallery.set_groups(tenant, subject, groups)
     return changed
@@ -94,10 +102,10 @@ def record_consent(
             subject,
             "consent.recorded",
             text_sha256=consent.text_sha256,
-            purpose=consent.purpose,
-            method=consent.method,
+            purpose=masked_text(consent.purpose),
+            method=masked_text(consent.method),
             locale=consent.locale,
-            channel=consent.channel,
+            channel=masked_text(consent.channel),
             jurisdiction=consent.jurisdiction,
             given_at=consent.given_at.isoformat(),
             expires_at=None if consent.expires_at is None else consent.expires_at.isoformat(),

@@ -8,6 +8,7 @@ from voiceauth.access.masking import (
     HIDDEN,
     masked_identifier,
     masked_text,
+    passes_luhn,
     replaced_numbers,
 )
 
@@ -55,6 +56,26 @@ NUMBERS = [
     "DE89 3704 0044 0532 0130 00",
     "GB29NWBK60161331926819",
     "jo.doe+x@bank.example",
+    "4111\u20131111\u20131111\u20131111",
+    "4111\u00a01111\u00a01111\u00a01111",
+    "4111_1111_1111_1111",
+    "٤١١١١١١١١١١١١١١١",
+    "811218+9876",
+    "131052A308T",
+    "131052-308T",
+    "ABCDE1234F",
+    "abcde1234f",
+    "1234567FA",
+    "1234567fa",
+    "qq123456c",
+    "rssmra85t10a562s",
+    "RSSMRA85T10A56NS",
+    "GARC850101HDFRRN09",
+    "MORGA657054SM9IJ",
+    "L01X00T47",
+    "1 85 05 2A 123 456 78",
+    "S1234567D",
+    "123.456.789-09",
 ]
 
 
@@ -71,7 +92,61 @@ def test_numbers_of_people_are_masked_in_free_text(number: str, around: str) -> 
 
 @pytest.mark.parametrize(
     "text",
-    ["vip", "night-shift 7", "floor 12, desk 345", "ab" * 32, "v1.2.3", "span 3.0 s", "2026"],
+    [
+        "call4111111111111111x",
+        "card:4111111111111111abc",
+        "abc4111111111111111",
+        "id4111-1111-1111-1111z",
+        "tel447700900123home",
+    ],
+)
+def test_numbers_that_are_glued_to_a_word_are_masked(text: str) -> None:
+    """Neither a card number nor a telephone number hides within letters."""
+    told = masked_text(text)
+
+    assert HIDDEN in told
+    assert not any(part in told for part in ("1111", "7700900"))
+
+
+def test_a_check_digit_is_told_right_from_wrong() -> None:
+    """ISO/IEC 7812-1: every single wrong digit shows."""
+    right = "4111111111111111"
+    assert passes_luhn(right)
+    assert passes_luhn("378282246310005")
+    for place in range(len(right)):
+        wrong = right[:place] + str((int(right[place]) + 1) % 10) + right[place + 1 :]
+        assert not passes_luhn(wrong)
+
+
+@given(st.text("0123456789", min_size=12, max_size=18), st.text("ghijkz", max_size=3))
+def test_no_card_number_gets_through_anywhere(stem: str, letters: str) -> None:
+    """Whatever letters stand around a number with a right check digit, it is masked."""
+    number = next(stem + str(one) for one in range(10) if passes_luhn(stem + str(one)))
+
+    assert number not in masked_text(f"{letters}{number}{letters}")
+
+
+@given(st.integers(2, 16).flatmap(lambda n: st.binary(min_size=4 * n, max_size=4 * n)))
+def test_hashes_stay_whole(hashed: bytes) -> None:
+    """What the engine makes itself, in hexadecimal, is not cut up; only all digits is a number."""
+    text = hashed.hex()
+    if sum(one.isalpha() for one in text) > 5:
+        assert masked_text(f"sha256 {text} of") == f"sha256 {text} of"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "voiceauth-20260302T030000Z.vab",
+        "kek-a1b2c3d4e5f60718",
+        "vip",
+        "night-shift 7",
+        "floor 12, desk 345",
+        "ab" * 32,
+        "v1.2.3",
+        "span 3.0 s",
+        "2026",
+    ],
 )
 def test_other_words_stay(text: str) -> None:
     """What cannot be somebody's number is left as it is."""
