@@ -59,6 +59,7 @@ class Permission(StrEnum):
     LIST_APPROVALS = "list-approvals"
     MANAGE_BACKUPS = "manage-backups"
     DIAGNOSE = "diagnose"
+    MIGRATE_MODELS = "migrate-models"
     REKEY_VOICEPRINTS = "rekey-voiceprints"
 
 
@@ -154,6 +155,7 @@ GRANTS: Mapping[Role, Grant] = {
         _P.MANAGE_BACKUPS,
         _P.READ_ALERTS,
         _P.DIAGNOSE,
+        _P.MIGRATE_MODELS,
     ),
     # The second person where there is no second officer; it asks for keys alone.
     Role.ADMINISTRATOR: _grant(
@@ -169,6 +171,7 @@ GRANTS: Mapping[Role, Grant] = {
         _P.LIST_APPROVALS,
         _P.MANAGE_BACKUPS,
         _P.DIAGNOSE,
+        _P.MIGRATE_MODELS,
     ),
 }
 

@@ -134,6 +134,7 @@ ROWS: Mapping[str, Row] = {
     _MAINTENANCE + "VerifyBackup": _work(_P.MANAGE_BACKUPS, "backup.verified"),
     _MAINTENANCE + "DrillBackup": _work(_P.MANAGE_BACKUPS, "backup.drilled"),
     _MAINTENANCE + "Diagnose": _work(_P.DIAGNOSE),
+    _MAINTENANCE + "MigrateModels": _work(_P.MIGRATE_MODELS, "models.migration"),
     "/voiceauth.v1.KeyService/RekeyVoiceprints": _request(
         _P.REKEY_VOICEPRINTS, Foreign.DENIED, "voiceprints.rekeying", "voiceprints.rekeyed"
     ),

@@ -23,6 +23,7 @@ from voiceauth.cli import (
     evidence,
     installing,
     lockouts,
+    migrating,
     people,
     proving,
     retention,
@@ -147,6 +148,7 @@ people.subjects.command(
     epilog="Example: voiceauth subjects erase-list former-clients.txt --approval 0123abcd --yes"
 )(approving.erase_list)
 
+custody.models.command(epilog="Example: voiceauth models migrate status")(migrating.migrate)
 custody.models.command(
     epilog="Example: voiceauth models cohort callers.csv --to my-models --where split=own"
 )(adapting.cohort)

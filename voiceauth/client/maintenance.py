@@ -4,9 +4,15 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from voiceauth.types import BackupFacts, DrillFacts, Finding
+from voiceauth.types import BackupFacts, DrillFacts, Finding, MigrationAction, ModelMigration
 from voiceauth.v1 import maintenance_pb2
-from voiceauth.wire.maintenance import backup_from_wire, drill_from_wire, finding_from_wire
+from voiceauth.wire.maintenance import (
+    action_to_wire,
+    backup_from_wire,
+    drill_from_wire,
+    finding_from_wire,
+    migration_from_wire,
+)
 
 Ask = Callable[[str, Any], Awaitable[Any]]
 """Sends a request to a method of the maintenance service, by its name."""
@@ -61,3 +67,16 @@ class Maintenance:
         """Have the server look its installation over."""
         reply = await self._ask("Diagnose", maintenance_pb2.DiagnoseRequest())
         return tuple(finding_from_wire(one) for one in reply.findings)
+
+    async def migrate_models(
+        self, action: MigrationAction = MigrationAction.STATUS, *, drop_waiting: bool = False
+    ) -> ModelMigration:
+        """Look at a migration between two speaker models, finish it, or take it back.
+
+        Raises:
+            PolicyError: the server knows no previous model, or subjects still wait.
+        """
+        request = maintenance_pb2.MigrateModelsRequest(
+            action=action_to_wire(action), drop_waiting=drop_waiting
+        )
+        return migration_from_wire(await self._ask("MigrateModels", request))

@@ -18,6 +18,11 @@ class ModelSettings(Section):
     speaker: str | None = Field(
         None, description="Name of the speaker model in the manifest; default its default."
     )
+    previous: str | None = Field(
+        None,
+        description="Name of the speaker model that voiceprints were made with before. Who has "
+        "none of the new model yet is served by it, and moves with their calls.",
+    )
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the models run.")
     precision: Literal["fp32", "int8"] = Field(
         "fp32",

@@ -57,7 +57,9 @@ class EnrolTalk(Talk[enrolment_pb2.EnrolResponse]):
         if not span.counted:
             return _progress(self._running.refuse(span))
         try:
-            reading = await self._runtime.inference.read(span.samples)
+            reading = await self._runtime.inference.read(
+                span.samples, embedder=self._running.embedder
+            )
         except TooShortError:
             return _progress(self._running.refuse(span))
         with engine_errors_only("weighing"):

@@ -107,17 +107,26 @@ class Inference:
         self._spoof = spoof
         self._workers = Workers("inference", threads=threads, queue=queue)
 
-    async def embed(self, samples: Samples) -> Embedding:
+    async def embed(self, samples: Samples, embedder: SpeakerEmbedder | None = None) -> Embedding:
         """Embed one span.
+
+        Args:
+            samples: of the span.
+            embedder: another model than this one's own, for a subject who still lives in its world.
 
         Raises:
             TooShortError: fewer samples than the model's minimum.
             ModelOutputError: NaN, infinity or a wrong shape came out.
             InternalError: the model failed in another way.
         """
-        return await self._workers.run(lambda: self._embed(samples))
+        return await self._workers.run(lambda: self._embed(samples, embedder))
 
-    async def read(self, samples: Samples, beside: Callable[[], None] | None = None) -> Reading:
+    async def read(
+        self,
+        samples: Samples,
+        beside: Callable[[], None] | None = None,
+        embedder: SpeakerEmbedder | None = None,
+    ) -> Reading:
         """Run all models on one span, in one thread. Raises as ``embed``.
 
         A spoof model that fails is a fault of the engine: its span must not pass unlooked at.
@@ -125,10 +134,11 @@ class Inference:
         Args:
             samples: of the span.
             beside: what else is to be done with a span that the models took, in the same thread.
+            embedder: as in ``embed``.
         """
 
         def work() -> Reading:
-            reading = Reading(self._embed(samples), self._score(samples))
+            reading = Reading(self._embed(samples, embedder), self._score(samples))
             if beside is not None:
                 beside()
             return reading
@@ -143,10 +153,11 @@ class Inference:
         """Let running work end and drop what waits."""
         self._workers.close()
 
-    def _embed(self, samples: Samples) -> Embedding:
+    def _embed(self, samples: Samples, other: SpeakerEmbedder | None) -> Embedding:
+        embedder = other or self._embedder
         with _model_faults("the speaker model"), engine_errors_only("the speaker model"):
-            embedding = np.asarray(self._embedder.embed(samples))
-            if embedding.shape != (self._embedder.dimension,):
+            embedding = np.asarray(embedder.embed(samples))
+            if embedding.shape != (embedder.dimension,):
                 raise ModelOutputError(detail=f"shape {embedding.shape}")
             if not np.all(np.isfinite(embedding)):
                 raise ModelOutputError(detail="an embedding that is not finite")

@@ -18,8 +18,15 @@ from voiceauth.usecases.back_up import (
     verify_backup,
 )
 from voiceauth.usecases.drill_backup import drill_backup
+from voiceauth.usecases.migrate_models import migrate_models
 from voiceauth.v1 import maintenance_pb2, maintenance_pb2_grpc
-from voiceauth.wire.maintenance import backup_to_wire, drill_to_wire, finding_to_wire
+from voiceauth.wire.maintenance import (
+    action_from_wire,
+    backup_to_wire,
+    drill_to_wire,
+    finding_to_wire,
+    migration_to_wire,
+)
 
 _T = TypeVar("_T")
 
@@ -70,6 +77,19 @@ class MaintenanceServicer(maintenance_pb2_grpc.MaintenanceServiceServicer):
             return drill_to_wire(drill_backup(desk, named_backup(desk.directory, request.backup)))
 
         return await _apart(work)
+
+    async def MigrateModels(  # noqa: N802
+        self, request: maintenance_pb2.MigrateModelsRequest, context: Any
+    ) -> maintenance_pb2.ModelMigration:
+        """Look at a migration, finish it, or take it back."""
+        del context
+        work = partial(
+            migrate_models,
+            self._runtime.engine,
+            action_from_wire(request.action),
+            drop_waiting=request.drop_waiting,
+        )
+        return migration_to_wire(await _apart(work))
 
     async def Diagnose(  # noqa: N802
         self, request: maintenance_pb2.DiagnoseRequest, context: Any

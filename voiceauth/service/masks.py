@@ -40,6 +40,7 @@ HARMLESS = frozenset(
         "name",
         "next_page_token",
         "policy",
+        "previous_model_sha256",
         "requested_by",
         "required_liveness",
         "receipt_token",

@@ -25,6 +25,7 @@ from voiceauth.errors import (
     StreamOrderError,
     TooShortError,
 )
+from voiceauth.service.carrying import carried_over
 from voiceauth.service.drive import Drive, Talk, bind_call, recorded
 from voiceauth.service.evidence import noticeable
 from voiceauth.service.faults import engine_errors_only
@@ -103,7 +104,7 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
         if span.counted:
             try:
                 reading = await self._runtime.inference.read(
-                    span.samples, partial(self._compare, span)
+                    span.samples, partial(self._compare, span), self._running.embedder
                 )
             except TooShortError:
                 return self.news()  # it adds nothing, as if it had not been spoken
@@ -121,7 +122,7 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
         if window is None:
             return ()
         try:
-            embedding = await self._runtime.inference.embed(window)
+            embedding = await self._runtime.inference.embed(window, self._running.embedder)
         except TooShortError:
             return ()
         with engine_errors_only("the watch"):
@@ -185,7 +186,7 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
         if not len(answer.spoken):
             return None
         try:
-            embedding = await self._runtime.inference.embed(answer.spoken)
+            embedding = await self._runtime.inference.embed(answer.spoken, self._running.embedder)
         except TooShortError:
             return None
         with engine_errors_only("weighing"):
@@ -196,6 +197,10 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
         if not self._answered:
             verdict = await in_vault(self._runtime, self._running.conclude)
             self._answered = True
+            over = self._running.carry_over()
+            if over is not None:  # after the answer, so that it costs the call nothing
+                work = carried_over(self._runtime, over)
+                self._runtime.aftercare.leave(work, event="carrying_over_failed")
             return _verdict(verdict)
         return await self._last_word(fault=False)
 

@@ -34,6 +34,7 @@ from voiceauth.types.liveness import (
     LivenessState,
     ReplayEvidence,
 )
+from voiceauth.types.migrations import MigrationAction, ModelMigration
 from voiceauth.types.names import (
     AlertId,
     CallId,
@@ -116,8 +117,10 @@ __all__ = [
     "LivenessSlot",
     "LivenessState",
     "LockoutStanding",
+    "MigrationAction",
     "ModelCard",
     "ModelHash",
+    "ModelMigration",
     "Operation",
     "Party",
     "Plan",

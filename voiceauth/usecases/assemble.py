@@ -58,6 +58,7 @@ from voiceauth.usecases.replay_guard import ReplayGuard, ReplayRules, forget_exp
 from voiceauth.usecases.second_person import approval_rules
 from voiceauth.usecases.sweep_retention import sweep_everybody
 from voiceauth.usecases.troubles import TroubleBook
+from voiceauth.usecases.two_models import previous_world
 from voiceauth.vault.open import open_vault
 from voiceauth.vault.store import SqliteVault
 
@@ -177,6 +178,7 @@ def assemble(
             voices=None if desk is None else FailedVoices(scorer, clock, random),
             troubles=troubles,
         )
+        engine = with_previous(settings, engine, vault)
         every = settings.retention.sweep_seconds
         # Not at the end: a command that opens an engine for a moment must not erase anybody.
         sweeping = Chore("retention", every, partial(sweep_everybody, engine), at_end=False)
@@ -188,6 +190,26 @@ def assemble(
         vault.close()
         raise
     return engine
+
+
+def with_previous(settings: Settings, engine: Engine, vault: SqliteVault) -> Engine:
+    """Put the model before beside the new one, where the settings name it.
+
+    Raises:
+        SettingsError: there is no such model, or they cannot serve side by side.
+    """
+    if settings.models.previous is None:
+        return engine
+    bundle = load_bundle(
+        settings.models.directory,
+        settings.models.previous,
+        device=settings.models.device,
+        synthetic=False,
+    )
+    gallery = ProtectedGallery(
+        partial(FaissGallery, bundle.speaker.dimension), vault.voice_transform
+    )
+    return replace(engine, previous=previous_world(engine, bundle, gallery))
 
 
 def key_desk(settings: Settings, vault: SqliteVault, keys: ManagedKeys, clock: Clock) -> KeyDesk:

@@ -130,6 +130,7 @@ class Engine:
         backups: what backs this installation up; None where the settings name no place.
         rekeying: None where voiceprints cannot be given a new secret, as over a vault of tests.
         attempts: counts failed attempts; None only where nothing can be attacked.
+        previous: this engine with the speaker model before; None outside a migration.
         retention: how long what is kept of people may be kept.
         alerts: None where they are switched off.
         voices: memory of rejected calls' voices, for the alerts; None without them.
@@ -162,6 +163,7 @@ class Engine:
     rekeying: RekeyDesk | None = None
     attempts: AttemptDesk | None = None
     retention: RetentionRules = RetentionRules()
+    previous: "Engine | None" = None
     alerts: AlertDesk | None = None
     voices: VoiceMemory | None = None
     troubles: TroubleBook = field(default_factory=TroubleBook)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from voiceauth.consent.rules import in_force
 from voiceauth.errors import ConsentMissingError, NotFoundError, OptedOutError
-from voiceauth.ports import Transaction
+from voiceauth.ports import SpeakerEmbedder, Transaction
 from voiceauth.scoring.combine import centroid, mean_level
 from voiceauth.types import (
     AudioFormat,
@@ -46,6 +46,7 @@ from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.enrolment_liveness import EnrolmentGate
 from voiceauth.usecases.listening import HearingCall, Listener
 from voiceauth.usecases.replay_guard import CallTape
+from voiceauth.usecases.two_models import world_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +99,23 @@ class EnrolCall(HearingCall):
             GalleryLoadingError: the gallery is not filled yet: nobody could say whether the voice
                 is somebody else's.
         """
-        request, model = self._request, self._engine.embedder.model
+        request = self._request
         self._engine.gallery.subjects(request.tenant, None)
         with self._engine.vault.read() as view:
             self._permitted(view)
+            # New segments must be held against the voiceprints that are there.
+            self._engine = world_of(self._engine, view, request.tenant, request.subject)
+            model = self._engine.embedder.model
             self._carried = tuple(view.pending_segments(request.tenant, request.subject, model))
             prints = view.voiceprints(request.tenant, request.subject, model)
         if prints:
             self._earlier = _Reference.of(prints)
         return self.progress()
+
+    @property
+    def embedder(self) -> SpeakerEmbedder:
+        """The model that hears this call, from ``load`` on."""
+        return self._engine.embedder
 
     @property
     def enough(self) -> bool:

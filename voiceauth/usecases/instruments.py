@@ -96,3 +96,13 @@ def continuity_of(bundle: ModelBundle, settings: Settings) -> ContinuityCalibrat
     if found.model != bundle.speaker.model:
         raise ModelHashMismatchError(detail="the continuity calibration has another model")
     return found
+
+
+def previous_continuity(bundle: ModelBundle, *, wanted: bool) -> ContinuityCalibration | None:
+    """Likewise for a model that serves beside the one of the settings."""
+    if bundle.continuity is None or not wanted:
+        return None
+    found = parse_continuity(bundle.continuity)
+    if found.model != bundle.speaker.model:
+        raise ModelHashMismatchError(detail="the continuity calibration has another model")
+    return found

@@ -23,7 +23,7 @@ from voiceauth.decision.verdict import FAULTED, Decider, Outcome
 from voiceauth.errors import InternalError
 from voiceauth.liveness.challenge import held_back, slot_of
 from voiceauth.liveness.challenge_book import Asked
-from voiceauth.ports import Transaction
+from voiceauth.ports import SpeakerEmbedder, Transaction
 from voiceauth.types import (
     AudioFormat,
     CallId,
@@ -56,6 +56,7 @@ from voiceauth.usecases.liveness_layers import SpanContinuity, SyntheticEar
 from voiceauth.usecases.probe import Probe
 from voiceauth.usecases.records import evidence_body, look_body, policy_body, terms_body
 from voiceauth.usecases.replay_ear import ReplayEar
+from voiceauth.usecases.two_models import CarryOver, world_of
 from voiceauth.usecases.watch_call import WatchCall
 
 
@@ -105,6 +106,8 @@ class VerifyCall(HearingCall):
         asked = Asked(claim.tenant, claim.call, claim.subject)
         self.answering = Answering(engine, asked, claim.audio_format)
         self._ended = False
+        self._newer: Engine | None = None
+        self._spans: list[Span] = []
 
     def load(self) -> None:
         """Fetch what the voice is compared with. Blocking: call it off the event loop.
@@ -114,6 +117,7 @@ class VerifyCall(HearingCall):
             IntegrityError: the voiceprint failed its check; nothing may be decided.
         """
         with self._engine.vault.read() as view:
+            self._enter(world_of(self._engine, view, self._claim.tenant, self._claim.subject))
             found = claimed_voice(self._engine, view, self._claim.tenant, self._claim.subject)
             self._standing, self._enrolled = found.standing, found.embedding
             self._enrolled_seconds = found.net_seconds
@@ -122,6 +126,28 @@ class VerifyCall(HearingCall):
             self._tries.load(view)
         self._decider = Decider(self._policy, may_accept=may_accept)
         self._outcome = REFUSALS.get(self._standing, self._tries.closing)
+
+    def _enter(self, world: Engine) -> None:
+        """Go on in the world of the model that the subject's voiceprints are of."""
+        if world is self._engine:
+            return
+        self._newer, self._engine = self._engine, world
+        self._continuity = SpanContinuity(world)
+        self._tries = CountedAttempt(
+            world, VoicePath(self._claim.tenant, self._claim.subject, self._claim.number)
+        )
+
+    @property
+    def embedder(self) -> SpeakerEmbedder:
+        """The model that hears this call, from ``load`` on."""
+        return self._engine.embedder
+
+    def carry_over(self) -> CarryOver | None:
+        """Return the speech of a call that matched, for the new model; None outside a migration."""
+        if self._newer is None or not self._matched or not self._spans:
+            return None
+        claim = self._claim
+        return CarryOver(self._newer, claim.tenant, claim.subject, claim.call, tuple(self._spans))
 
     def heard(self, data: bytes) -> None:
         """Note audio bytes; the answer to a challenge is cut from them, too."""
@@ -164,6 +190,8 @@ class VerifyCall(HearingCall):
         Returns:
             The evidence now.
         """
+        if self._newer is not None:
+            self._spans.append(span)
         self._continuity.add(span, embedding, self._probe)
         self._probe.add(span, embedding)
         self._synthetic.add(span, spoof_score)

@@ -1,7 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backups on the wire."""
 
-from voiceauth.types import BackupFacts, DrillFacts, Finding, KeyId, Level
+from typing import Any
+
+from voiceauth.types import (
+    BackupFacts,
+    DrillFacts,
+    Finding,
+    KeyId,
+    Level,
+    MigrationAction,
+    ModelHash,
+    ModelMigration,
+)
 from voiceauth.v1 import maintenance_pb2
 from voiceauth.wire.subjects import time_from_wire, time_to_wire
 
@@ -78,3 +89,43 @@ def finding_from_wire(message: maintenance_pb2.Finding) -> Finding:
     known = {wire: level for level, wire in _LEVELS.items()}
     level = known.get(message.level, Level.PROBLEM)
     return Finding(message.check, level, message.text, message.advice)
+
+
+_ACTIONS = {
+    MigrationAction.STATUS: maintenance_pb2.MIGRATION_ACTION_STATUS,
+    MigrationAction.FINISH: maintenance_pb2.MIGRATION_ACTION_FINISH,
+    MigrationAction.ROLL_BACK: maintenance_pb2.MIGRATION_ACTION_ROLL_BACK,
+}
+
+
+def action_to_wire(action: MigrationAction) -> Any:
+    """Return the number of an action."""
+    return _ACTIONS[action]
+
+
+def action_from_wire(number: int) -> MigrationAction:
+    """Read an action; one that is not known here only looks."""
+    known = {wire: action for action, wire in _ACTIONS.items()}
+    return next((one for wire, one in known.items() if wire == number), MigrationAction.STATUS)
+
+
+def migration_to_wire(found: ModelMigration) -> maintenance_pb2.ModelMigration:
+    """Build the message of a migration."""
+    return maintenance_pb2.ModelMigration(
+        model_sha256=found.model,
+        previous_model_sha256=found.previous,
+        moved=found.moved,
+        waiting=found.waiting,
+        begun=found.begun,
+    )
+
+
+def migration_from_wire(message: maintenance_pb2.ModelMigration) -> ModelMigration:
+    """Read the message of a migration."""
+    return ModelMigration(
+        ModelHash(message.model_sha256),
+        ModelHash(message.previous_model_sha256),
+        message.moved,
+        message.waiting,
+        message.begun,
+    )
