@@ -23,6 +23,12 @@ from voiceauth.errors import SettingsError, UnauthenticatedError
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 _PEM = b"-----BEGIN X509 CRL-----"
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _UNDERSTOOD = frozenset({x509.CRLNumber.oid, x509.AuthorityKeyIdentifier.oid})
 _PARTIAL = frozenset({x509.DeltaCRLIndicator.oid, x509.IssuingDistributionPoint.oid})
 
@@ -56,6 +62,11 @@ class Revocations:
 
     lists: tuple[RevocationList, ...]
     allow_stale: bool = False
+
+    @property
+    def hold_until(self) -> datetime:
+        """When the time of the first list is over. There is one at least."""
+        return min(one.holds_until for one in self.lists)
 
     def stale(self, now: datetime) -> bool:
         """Say whether the time of a list is over."""
@@ -112,7 +123,7 @@ def read_revocations(data: bytes, authorities: bytes, *, allow_stale: bool) -> R
         found = [x509.load_pem_x509_crl(_PEM + one) for one in data.split(_PEM)[1:]]
         found = found or [x509.load_der_x509_crl(data)]
         lists = tuple(_checked(one, known) for one in found)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise SettingsError("tls.client_crl is no certificate revocation list.") from error
     return Revocations(lists, allow_stale)
 

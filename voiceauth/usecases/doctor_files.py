@@ -8,7 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from voiceauth.access.certificates import expires_at
-from voiceauth.config import Settings
+from voiceauth.access.revocation import read_revocations
+from voiceauth.config import Settings, TlsSettings
 from voiceauth.errors import EngineError
 from voiceauth.ports import Clock
 from voiceauth.types import Finding, Level
@@ -61,7 +62,7 @@ def _private(settings: Settings) -> Iterator[Path]:
 
 
 def certificates(settings: Settings, clock: Clock) -> Iterator[Finding]:
-    """Say which certificates end soon."""
+    """Say which certificates end soon, and until when revocation lists hold."""
     check, now = "certificates", clock.now()
     named = {
         "tls.certificate": settings.tls.certificate,
@@ -84,6 +85,26 @@ def certificates(settings: Settings, clock: Clock) -> Iterator[Finding]:
             yield Finding(check, Level.WARNING, text, "Renew it; no restart is needed.")
         else:
             yield Finding(check, Level.GOOD, text)
+    yield from _revocations(settings.tls, clock)
+
+
+def _revocations(tls: TlsSettings, clock: Clock) -> Iterator[Finding]:
+    """Say until when the revocation lists hold: lists live for hours or days, not for months."""
+    check, name = "certificates", "tls.client_crl"
+    if tls.client_crl is None or tls.client_ca is None:
+        return
+    try:
+        data, authorities = tls.client_crl.read_bytes(), tls.client_ca.read_bytes()
+        end = read_revocations(data, authorities, allow_stale=False).hold_until
+    except (OSError, EngineError) as error:
+        yield Finding(check, Level.PROBLEM, f"{name} cannot be used: {error}.")
+        return
+    text = f"{name} holds until {end:%Y-%m-%d %H:%M} UTC."
+    if end < clock.now():
+        fix = "Fetch the authority's list again, and see why that stopped."
+        yield Finding(check, Level.PROBLEM, text, fix)
+    else:
+        yield Finding(check, Level.GOOD, text)
 
 
 def room_on_disks(settings: Settings) -> Iterator[Finding]:

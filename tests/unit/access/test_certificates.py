@@ -13,6 +13,7 @@ from voiceauth.access.certificates import (
     NameKind,
     PeerName,
     check_server_files,
+    expires_at,
     peer_name,
     read_certificate,
 )
@@ -239,3 +240,13 @@ def test_a_server_is_reached_by_name_and_by_address() -> None:
 
     assert names.get_values_for_type(x509.DNSName) == ["localhost"]
     assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1"]
+
+
+def test_of_several_certificates_the_first_to_end_counts() -> None:
+    """What an operator is told is when something stops working."""
+    longer = DevelopmentAuthority(EPOCH, days=VALID_DAYS + 30).certificate
+    end = EPOCH + timedelta(days=VALID_DAYS)
+
+    assert expires_at(longer + AUTHORITY.certificate) == end
+    with pytest.raises(SettingsError, match="PEM"):
+        expires_at(b"no certificate")

@@ -174,6 +174,40 @@ def test_harmless_additions_are_taken(extension: x509.ExtensionType) -> None:
     assert refusal(revocations, GOOD) == ""
 
 
+def test_a_list_that_repeats_itself_is_not_taken() -> None:
+    """An extension that stands there twice is an error in the settings, not in the engine."""
+    der = x509.load_pem_x509_crl(with_extension(x509.CRLNumber(7), critical=False)).public_bytes(
+        serialization.Encoding.DER
+    )
+    number = bytes.fromhex("300a0603551d140403020107")  # the extension, as it stands in the list
+    assert number in der
+
+    def longer(data: bytes, place: int) -> bytes:
+        """Let an element whose length byte stands at a place hold twelve bytes more."""
+        return data[:place] + bytes([data[place] + len(number)]) + data[place + 1 :]
+
+    at = der.index(number)
+    twice = der[:at] + number + der[at:]
+    for place in (at - 1, at - 3):  # the list of extensions, and what says that they come
+        twice = longer(twice, place)
+    start = 2 if der[1] < 0x80 else 2 + (der[1] & 0x7F)  # where the signed part begins
+    for element in (start, 0):
+        length = (
+            element + 1 if twice[element + 1] < 0x80 else element + 1 + (twice[element + 1] & 0x7F)
+        )
+        twice = longer(twice, length)
+
+    with pytest.raises(SettingsError, match="no certificate revocation list"):
+        read(twice)
+
+
+def test_lists_hold_until_the_first_one_ends() -> None:
+    """What is told to the operator is the moment from which somebody may be refused."""
+    revocations = read(listed(), listed(authority=OTHER, age=DAY / 2))
+
+    assert revocations.hold_until == EPOCH + DAY / 2
+
+
 def test_a_list_in_der_is_read() -> None:
     """Authorities publish it in this form."""
     der = x509.load_pem_x509_crl(listed(BAD)).public_bytes(serialization.Encoding.DER)

@@ -11,6 +11,7 @@ from backed_up import Installation, installation
 from typer.testing import CliRunner
 
 from voiceauth.access.certificates import expires_at
+from voiceauth.access.issuing import DevelopmentAuthority
 from voiceauth.cli.app import app
 from voiceauth.config import Settings
 from voiceauth.errors import SettingsError
@@ -127,6 +128,29 @@ def test_certificates_that_end_are_told_in_time(
     every = diagnose(settings, clock)
 
     assert [one.level for one in every if one.check == "certificates"] == [level]
+
+
+@pytest.mark.parametrize(
+    ("hours", "level"), [(-1, Level.GOOD), (1, Level.PROBLEM), (None, Level.PROBLEM)]
+)
+def test_revocation_lists_whose_time_is_over_are_a_problem(
+    live: Installation, tmp_path: Path, hours: float | None, level: Level
+) -> None:
+    """It is told before the server says so by refusing everybody; a missing file, too."""
+    now = live.clock.now()
+    authority = DevelopmentAuthority(now)
+    ca, crl = tmp_path / "ca.pem", tmp_path / "clients.crl"
+    ca.write_bytes(authority.certificate)
+    if hours is not None:
+        made = now - timedelta(hours=hours)
+        lists = authority.revocation_list((), now=made, holds=timedelta(minutes=30))
+        crl.write_bytes(lists)
+    tls = live.settings.tls.model_copy(update={"client_ca": ca, "client_crl": crl})
+    settings = live.settings.model_copy(update={"tls": tls})
+
+    told = [one for one in found(live, "certificates", settings) if "client_crl" in one.text]
+
+    assert [one.level for one in told] == [level]
 
 
 def test_a_certificate_that_is_none_is_a_problem(live: Installation, tmp_path: Path) -> None:
