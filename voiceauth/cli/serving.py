@@ -2,6 +2,9 @@
 """``voiceauth serve`` and ``voiceauth health``."""
 
 import asyncio
+import time
+from multiprocessing.connection import Connection
+from typing import Annotated
 
 import typer
 
@@ -9,20 +12,52 @@ from voiceauth.cli import options
 from voiceauth.cli.options import settings_of
 from voiceauth.cli.reach import address_of, client_of
 from voiceauth.cli.render import output, print_json
-from voiceauth.errors import DependencyError
+from voiceauth.config import Settings
+from voiceauth.errors import DependencyError, EngineError
 from voiceauth.service.server import serve as serve_engine
+from voiceauth.service.supervisor import Supervisor, end_with
 from voiceauth.usecases.assemble import assembled
 
 
-def serve(context: typer.Context) -> None:
+def serve(
+    context: typer.Context,
+    *,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            max=64,
+            help="Processes that serve, one per core at most. Default: server.workers.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """Run the server until SIGTERM or Ctrl-C; running calls are finished first.
 
     Works without a settings file: it listens on 127.0.0.1:50051 and makes a vault and its key in
     the user's data directory. Logs go to standard error, one JSON object per line.
     """
     settings = settings_of(context)
+    if workers is not None:
+        limits = settings.server.model_copy(update={"workers": workers})
+        settings = settings.model_copy(update={"server": limits})
+    if settings.server.workers > 1:
+        Supervisor(settings, work, time.monotonic).run()
+        return
     with assembled(settings) as engine:
         asyncio.run(serve_engine(engine, settings))
+
+
+def work(settings: Settings, number: int, supervisor: Connection) -> None:
+    """Serve as one of several workers; for the supervisor alone."""
+    end_with(supervisor)
+    try:
+        with assembled(settings, worker=number) as engine:
+            asyncio.run(serve_engine(engine, settings, ready=supervisor.send))
+    except EngineError as error:
+        typer.echo(f"Error: worker {number}: {error.public}", err=True)
+        raise SystemExit(1) from error
 
 
 def health(

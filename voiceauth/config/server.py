@@ -19,11 +19,27 @@ class ServerSettings(Section):
         description="Listen on other than loopback addresses without `[tls]`. Set it only behind a "
         "proxy that terminates mutual TLS.",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that serve on the same port, one per core at most. The kernel gives "
+        "each new connection to one of them: a gateway opens several.",
+    )
     max_concurrent_calls: int = Field(
-        200, ge=1, description="Streams at once; further ones get RESOURCE_EXHAUSTED."
+        200,
+        ge=1,
+        description="Streams at once in each worker; further ones get RESOURCE_EXHAUSTED.",
     )
     max_concurrent_requests: int = Field(
-        400, ge=1, description="RPCs of any kind at once, streams included."
+        400, ge=1, description="RPCs of any kind at once in each worker, streams included."
+    )
+    shed_lag_milliseconds: float = Field(
+        50.0,
+        gt=0,
+        description="From 16 calls of a worker on, new ones get RESOURCE_EXHAUSTED while work "
+        "waits longer than this for the processor, on the mean of a second: running calls would be "
+        "late.",
     )
     max_message_bytes: int = Field(
         65_536, ge=1024, le=4_194_304, description="Largest message, and so largest audio chunk."
@@ -41,7 +57,10 @@ class ServerSettings(Section):
         30.0, description="How long running calls may go on after SIGTERM."
     )
     inference_threads: int = Field(
-        0, ge=0, le=256, description="Threads that run the model; 0 means one per core."
+        0,
+        ge=0,
+        le=256,
+        description="Threads of each worker that run the model; 0 shares the cores among workers.",
     )
     inference_queue: int = Field(
         256, ge=1, description="Spans that may wait for the model before calls are slowed."

@@ -72,7 +72,8 @@ def server_options(limits: ServerSettings) -> Sequence[tuple[str, Any]]:
         # An old connection takes no new calls, but the longest running one may end.
         ("grpc.max_connection_age_grace_ms", call_ms + 30 * _SECOND),
         ("grpc.server_handshake_timeout_ms", 10 * _SECOND),
-        # A second server on the same port is a mistake to be told, not a share of the calls.
-        ("grpc.so_reuseport", 0),
+        # A second server on the same port is a mistake to be told, not a share of the calls. Only
+        # workers share it: that nobody else is on it, their supervisor has looked after.
+        ("grpc.so_reuseport", int(limits.workers > 1)),
         ("grpc.enable_channelz", 0),
     )

@@ -2,7 +2,7 @@
 """Who may come in: a cap on running calls, and the closed door while the server drains."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,15 +14,22 @@ from voiceauth.units import Seconds
 _T = TypeVar("_T")
 
 
+NEVER_SHED = 16
+"""Calls that any machine carries: fewer are let in however it is with the processor, which others
+may be using."""
+
+
 class Gate:
     """Counts what runs.
 
     Args:
         most_calls: streams at once.
+        busy: says that a further stream would make the running ones late.
     """
 
-    def __init__(self, most_calls: int) -> None:
+    def __init__(self, most_calls: int, busy: Callable[[], bool] = lambda: False) -> None:
         self._most_calls = most_calls
+        self._busy = busy
         self._calls = 0
         self._inside = 0
         self._closed = False
@@ -37,12 +44,14 @@ class Gate:
             call: True for a stream, False for a unary request.
 
         Raises:
-            BusyError: the cap on calls is reached; running calls are not touched.
+            BusyError: the cap on calls is reached, or the machine cannot do with more of them;
+                running calls are not touched.
             DependencyError: the server is going down.
         """
         if self._closed:
             raise DependencyError("The server is shutting down.")
-        if call and self._calls >= self._most_calls:
+        full = self._calls >= self._most_calls
+        if call and (full or (self._calls >= NEVER_SHED and self._busy())):
             raise BusyError
         self._calls += call
         self._inside += 1

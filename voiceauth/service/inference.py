@@ -25,10 +25,17 @@ from voiceauth.errors import EngineError, InternalError, ModelOutputError, TooSh
 from voiceauth.ports import SpeakerEmbedder, SpoofDetector
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.types import Embedding, Samples
+from voiceauth.units import Seconds
 
 _T = TypeVar("_T")
 VAULT_THREADS = 4
 """Enough to hide a slow disk; the vault writes one transaction at a time anyway."""
+
+
+def own_cores(workers: int) -> int:
+    """Return how many of the cores that this process may use are its own, of so many workers."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (mine or 1) // workers)
 
 
 class Workers:
@@ -36,12 +43,21 @@ class Workers:
 
     Args:
         name: of the threads.
-        threads: how many run at once; 0 means one per core.
+        threads: how many run at once.
         queue: how much may wait.
+        waited: told how long each piece of work waited for its thread, in the event loop.
     """
 
-    def __init__(self, name: str, *, threads: int, queue: int) -> None:
-        count = threads or os.cpu_count() or 1
+    def __init__(
+        self,
+        name: str,
+        *,
+        threads: int,
+        queue: int,
+        waited: Callable[[Seconds], None] | None = None,
+    ) -> None:
+        self._waited = waited
+        count = threads
         self._pool = ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"voiceauth-{name}")
         self._places = asyncio.Semaphore(count + queue)
 
@@ -51,11 +67,12 @@ class Workers:
         A cancelled wait takes the work out of the queue; work that runs already runs to its end,
         and its place is only free then.
         """
-        await self._places.acquire()
         loop = asyncio.get_running_loop()
+        asked = loop.time()
+        await self._places.acquire()
         try:
             # What belongs to the request (the log's fields, who acts) goes with it.
-            future = self._pool.submit(copy_context().run, work)
+            future = self._pool.submit(copy_context().run, self._begun, work, loop, asked)
         except RuntimeError:  # shut down meanwhile
             self._places.release()
             raise
@@ -66,6 +83,11 @@ class Workers:
 
         future.add_done_callback(free)
         return await asyncio.wrap_future(future)
+
+    def _begun(self, work: Callable[[], _T], loop: asyncio.AbstractEventLoop, asked: Seconds) -> _T:
+        if self._waited is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._waited, loop.time() - asked)
+        return work()
 
     def close(self, *, wait: bool = True) -> None:
         """Let running work end, waiting for it or not, and drop what waits."""
@@ -91,8 +113,9 @@ class Inference:
     Args:
         embedder: the loaded speaker model.
         spoof: the loaded spoof model, if there is one.
-        threads: workers; 0 means one per core.
+        threads: that run models.
         queue: spans that may wait.
+        waited: told how long each span waited for a thread.
     """
 
     def __init__(
@@ -102,10 +125,11 @@ class Inference:
         threads: int,
         queue: int,
         spoof: SpoofDetector | None = None,
+        waited: Callable[[Seconds], None] | None = None,
     ) -> None:
         self._embedder = embedder
         self._spoof = spoof
-        self._workers = Workers("inference", threads=threads, queue=queue)
+        self._workers = Workers("inference", threads=threads, queue=queue, waited=waited)
 
     async def embed(self, samples: Samples, embedder: SpeakerEmbedder | None = None) -> Embedding:
         """Embed one span.

@@ -10,7 +10,8 @@ from voiceauth.service.door import Door, make_door
 from voiceauth.service.ear import Ear
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.service.gate import Aftercare, Gate
-from voiceauth.service.inference import VAULT_THREADS, Inference, Workers
+from voiceauth.service.inference import VAULT_THREADS, Inference, Workers, own_cores
+from voiceauth.service.load import LoadMeter
 from voiceauth.usecases.engine import Engine
 
 _T = TypeVar("_T")
@@ -36,6 +37,7 @@ class Runtime:
     ear: Ear
     vault: Workers
     recognition: Workers
+    load: LoadMeter
     gate: Gate
     aftercare: Aftercare
     door: Door
@@ -49,21 +51,24 @@ def start_runtime(engine: Engine, settings: Settings) -> Runtime:
         SettingsError: the door cannot be put together.
     """
     limits, door = settings.server, make_door(settings, engine.clock)
+    load = LoadMeter(engine.clock.monotonic, limits.shed_lag_milliseconds / 1000.0)
     return Runtime(
         engine=engine,
         limits=limits,
         inference=Inference(
             engine.embedder,
-            threads=limits.inference_threads,
+            threads=limits.inference_threads or own_cores(limits.workers),
             queue=limits.inference_queue,
             spoof=None if engine.spoof is None else engine.spoof.detector,
+            waited=load.models.note,
         ),
         ear=Ear(engine.clock.monotonic),
         vault=Workers("vault", threads=VAULT_THREADS, queue=limits.max_concurrent_requests),
         recognition=Workers(
             "recognition", threads=RECOGNITION_THREADS, queue=limits.inference_queue
         ),
-        gate=Gate(limits.max_concurrent_calls),
+        load=load,
+        gate=Gate(limits.max_concurrent_calls, load.busy),
         aftercare=Aftercare(),
         door=door,
         door_threads=Workers("door", threads=DOOR_THREADS, queue=limits.max_concurrent_requests),
@@ -72,6 +77,7 @@ def start_runtime(engine: Engine, settings: Settings) -> Runtime:
 
 def stop_runtime(runtime: Runtime) -> None:
     """End the threads."""
+    runtime.load.stop()
     runtime.ear.close()
     runtime.inference.close()
     runtime.vault.close()

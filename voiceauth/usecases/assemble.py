@@ -47,6 +47,7 @@ from voiceauth.usecases.engine import (
 )
 from voiceauth.usecases.failed_voices import FailedVoices
 from voiceauth.usecases.filling_gallery import FillingGallery
+from voiceauth.usecases.follow_changes import ChangeTidier, GalleryFollower
 from voiceauth.usecases.instruments import continuity_of, speech_options, spoof_layer
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
 from voiceauth.usecases.keep_gallery import CHORE_SECONDS, GalleryKeeper
@@ -59,6 +60,7 @@ from voiceauth.usecases.second_person import approval_rules
 from voiceauth.usecases.sweep_retention import sweep_everybody
 from voiceauth.usecases.troubles import TroubleBook
 from voiceauth.usecases.two_models import previous_world
+from voiceauth.usecases.worker_chores import shared_out
 from voiceauth.vault.open import open_vault
 from voiceauth.vault.store import SqliteVault
 
@@ -67,9 +69,9 @@ _DAY_SECONDS = 86_400.0
 
 
 @contextmanager
-def assembled(settings: Settings) -> Iterator[Engine]:
-    """Open an engine and close its files afterwards. Errors as ``assemble``."""
-    engine = assemble(settings)
+def assembled(settings: Settings, *, worker: int = 0) -> Iterator[Engine]:
+    """Open an engine and close its files afterwards. Arguments and errors as ``assemble``."""
+    engine = assemble(settings, worker=worker)
     try:
         yield engine
     finally:
@@ -82,6 +84,7 @@ def assemble(
     clock: Clock | None = None,
     random: Random | None = None,
     recogniser: Recognizer | None = None,
+    worker: int = 0,
 ) -> Engine:
     """Open everything that a running engine needs.
 
@@ -90,6 +93,8 @@ def assemble(
         clock: for tests; default the system's.
         random: for tests; default the system's.
         recogniser: of challenges, instead of the one that the settings name.
+        worker: number of this process among those that share the vault; the first does the chores
+            that one process has to do.
 
     Returns:
         An engine whose vault the caller closes.
@@ -120,6 +125,7 @@ def assemble(
         gallery = FillingGallery(spaces)
         checkpoints = CheckpointDesk(vault, signing_key(keys), clock, settings.ledger.export_dir)
         keeper = key_desk(settings, vault, keys, clock)
+        follower = GalleryFollower(vault, gallery, bundle.speaker.model)
         filling = GalleryKeeper(vault, gallery, bundle.speaker.model)
         filling.start()  # (4)
         guard = replay_guard(settings, keys.derive, clock)
@@ -183,9 +189,13 @@ def assemble(
         # Not at the end: a command that opens an engine for a moment must not erase anybody.
         sweeping = Chore("retention", every, partial(sweep_everybody, engine), at_end=False)
         engine = replace(engine, chores=(*engine.chores, sweeping))
+        others = follower if settings.server.workers > 1 else None
+        chores = shared_out(engine.chores, worker, others, ChangeTidier(vault))
+        engine = replace(engine, chores=chores)
         _record_start(engine)  # (5)
-        with suppress(StorageError):  # (6) a second place that is away stops no call
-            checkpoints.run()
+        if worker == 0:
+            with suppress(StorageError):  # (6) a second place that is away stops no call
+                checkpoints.run()
     except BaseException:
         vault.close()
         raise

@@ -150,6 +150,22 @@ CREATE TABLE alert_outbox (
 CREATE INDEX alert_outbox_by_sink ON alert_outbox (sink, id)
 """
 
+_CHANGES = """
+CREATE TABLE changes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    row_key BLOB NOT NULL,
+    sealed BLOB
+) STRICT;
+CREATE TRIGGER voiceprint_added AFTER INSERT ON voiceprints
+BEGIN INSERT INTO changes (row_key) VALUES (NEW.row_key); END;
+CREATE TRIGGER voiceprint_removed AFTER DELETE ON voiceprints
+BEGIN INSERT INTO changes (row_key) VALUES (OLD.row_key); END;
+CREATE TRIGGER subject_changed AFTER UPDATE OF record ON subjects
+BEGIN INSERT INTO changes (row_key) VALUES (NEW.row_key); END;
+CREATE TRIGGER changes_pruned AFTER INSERT ON changes
+BEGIN DELETE FROM changes WHERE id <= NEW.id - 20000; END
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST,
     _RECORDINGS,
@@ -160,6 +176,7 @@ MIGRATIONS: tuple[str, ...] = (
     _ATTEMPTS,
     _RETENTION_CLOCK,
     _ALERTS,
+    _CHANGES,
 )
 """Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
 

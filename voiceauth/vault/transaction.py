@@ -40,6 +40,7 @@ from voiceauth.vault import codec, ledger_rows, tombstone_rows
 from voiceauth.vault.alert_rows import AlertRows
 from voiceauth.vault.approval_store import ApprovalRows
 from voiceauth.vault.attempt_rows import AttemptRows
+from voiceauth.vault.change_rows import ChangeRows
 from voiceauth.vault.codec import SubjectRecord
 from voiceauth.vault.faults import translated
 from voiceauth.vault.recording_codec import decode_recordings, encode_recordings
@@ -64,7 +65,7 @@ class _Row:
     consent: bytes | None = field(repr=False)
 
 
-class SqliteTransaction(AttemptRows, AlertRows):
+class SqliteTransaction(AttemptRows, AlertRows, ChangeRows):
     """One transaction. Not thread-safe, and of no use after its ``with`` block."""
 
     def __init__(self, connection: sqlite3.Connection, sealer: Sealer, *, writable: bool) -> None:
@@ -292,11 +293,10 @@ class SqliteTransaction(AttemptRows, AlertRows):
     def erase_subject(self, tenant: TenantId, subject: SubjectId) -> None:
         """Destroy the subject's data key and delete every row of it. Raises NotFoundError."""
         row = self._existing(tenant, subject)
-        self._write("DELETE FROM pending WHERE row_key = ?", row.row_key)
-        self._write("DELETE FROM recordings WHERE row_key = ?", row.row_key)
-        self._write("DELETE FROM voiceprints WHERE row_key = ?", row.row_key)
         self._write("DELETE FROM attempts WHERE subject_key = ?", row.row_key)
-        self._write("DELETE FROM subjects WHERE row_key = ?", row.row_key)
+        for table in ("pending", "recordings", "voiceprints", "subjects"):
+            self._write(f"DELETE FROM {table} WHERE row_key = ?", row.row_key)  # noqa: S608 - constant
+        self._note_erased(tenant, subject, row.row_key)
         self._keys.pop(row.row_key, None)
         self.shredded = True
         self._bury(row.row_key, Burial.ERASED)
