@@ -15,12 +15,16 @@ follow a voice that changes slowly.
 """
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 
+from voiceauth.consent.rules import objection
+from voiceauth.decision.permission import REFUSALS
 from voiceauth.errors import InternalError
 from voiceauth.liveness.challenge_book import Asked
 from voiceauth.liveness.continuity import ChangeDetector
+from voiceauth.ports import Transaction
 from voiceauth.types import Continuity, Embedding, LivenessState, Reason, Samples, Span
 from voiceauth.units import Seconds
 from voiceauth.usecases.engine import Engine
@@ -141,7 +145,35 @@ class WatchCall(HearingCall):
         self, now: Continuity, state: LivenessState, reasons: tuple[Reason, ...], event: str
     ) -> Continuity:
         engine, asked = self._engine, self._asked
-        body = {
+        with engine.vault.begin() as transaction:
+            ended = self._permission_ended(transaction)
+            if ended is not None and not self.over:  # a hand-over that was heard before stays told
+                now, state, reasons = replace(now, llr=None), LivenessState.NOT_MEASURED, ended
+            name = engine.subject_pseudonym(transaction, asked.tenant, asked.subject)
+            body = self._body(now, state, reasons)
+            entry = transaction.append(
+                at=engine.clock.now(),
+                tenant=asked.tenant,
+                event=event,
+                body={**body, "subject": name},
+            )
+        return replace(now, state=state, reasons=reasons, final=True, record_id=entry.sequence)
+
+    def _permission_ended(self, view: Transaction) -> tuple[Reason, ...] | None:
+        """Return why what was heard does not count any more; None while it does."""
+        engine, asked = self._engine, self._asked
+        found = view.subject(asked.tenant, asked.subject)
+        if found is None:
+            return None if len(self._references) == 1 else ()
+        standing = objection(found, engine.enrolment.purpose, engine.clock.now())
+        refusal = None if standing is None else REFUSALS.get(standing)
+        return None if refusal is None else refusal.reasons
+
+    def _body(
+        self, now: Continuity, state: LivenessState, reasons: tuple[Reason, ...]
+    ) -> dict[str, object]:
+        engine, asked = self._engine, self._asked
+        return {
             "call": engine.pseudonym(asked.tenant, asked.call),
             "state": state.value,
             "heard_seconds": round(now.heard_seconds, 3),
@@ -152,22 +184,6 @@ class WatchCall(HearingCall):
             "voiceprint": len(self._references) > 1,
             "model": engine.embedder.model,
         }
-        with engine.vault.begin() as transaction:
-            name = engine.subject_pseudonym(transaction, asked.tenant, asked.subject)
-            body["subject"] = name
-            entry = transaction.append(
-                at=engine.clock.now(), tenant=asked.tenant, event=event, body=body
-            )
-        return Continuity(
-            state=state,
-            heard_seconds=now.heard_seconds,
-            net_speech_seconds=now.net_speech_seconds,
-            llr=now.llr,
-            changed_at_seconds=now.changed_at_seconds,
-            reasons=reasons,
-            final=True,
-            record_id=entry.sequence,
-        )
 
     def _net_seconds(self) -> Seconds:
         return sum(one.net_seconds for one in self._recent)

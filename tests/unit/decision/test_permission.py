@@ -32,6 +32,7 @@ def test_nobody_is_accepted_who_is_not_enrolled_at_the_end(standing: SubjectStan
     uncertain = Outcome(Decision.STEP_UP, (Reason.UNCERTAIN,))
     assert respected(ACCEPTED, standing) == uncertain
     assert respected(OTHER_FACTOR, standing) == uncertain
+    assert respected(Outcome(Decision.ACCEPT, ()), standing) == uncertain
     assert respected(REJECTED, standing) is REJECTED
     assert respected(LISTENING, standing) is LISTENING
 

@@ -8,8 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fake_engine import TENANT, consent, consenting, make_engine, span
+from fake_engine import MODEL, TENANT, consent, consenting, make_engine, span
 
+from voiceauth.liveness.continuity import ChangeLine, ContinuityCalibration
 from voiceauth.testing.fakes import FakeClock
 from voiceauth.types import (
     AudioFormat,
@@ -17,6 +18,7 @@ from voiceauth.types import (
     Decision,
     Encoding,
     EnrolmentOutcome,
+    LivenessState,
     Progress,
     Reason,
     SubjectId,
@@ -27,8 +29,12 @@ from voiceauth.usecases.enrol_subject import EnrolCall, EnrolmentRequest
 from voiceauth.usecases.erase_subject import erase_subject
 from voiceauth.usecases.explain_verdict import explain
 from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.watch_call import WatchCall
 
 MULAW = AudioFormat(Encoding.MULAW)
+LINE = ChangeLine((20.0,), -15.0, -6.0, 6.0, 1.0, 7.0)
+BOTH = replace(LINE, weights=(10.0, 10.0))
+RULE = ContinuityCalibration(MODEL, 2.0, 1.0, 4.0, 0.01, replace(LINE, alarm=2.0), LINE, BOTH)
 ANNA, STRANGER = SubjectId("anna"), 8
 VOICE = 7
 DAY, HOUR = 86_400.0, 3_600.0
@@ -131,6 +137,52 @@ def test_a_permission_that_ends_during_the_call_counts(
     assert (verdict.decision, verdict.evidence.reasons) == (Decision.STEP_UP, (reason,))
     assert house.record()["standing"] == "enrolled"
     assert house.explained()
+
+
+@pytest.mark.parametrize("over", [False, True])
+@pytest.mark.parametrize(("end", "reason"), ENDINGS, ids=NAMES)
+def test_a_permission_that_ends_during_the_watch_counts(
+    house: House, end: Change, reason: Reason, over: bool
+) -> None:
+    """Afterwards nothing is said about the voice, but a hand-over that was heard before."""
+    watch = watched(house, STRANGER if over else VOICE)
+    assert watch.over is over
+    end(house)
+
+    last = watch.conclude()
+
+    told = LivenessState.SUSPECT if over else LivenessState.NOT_MEASURED
+    assert (last.state, last.reasons) == (told, (Reason.SPEAKER_CHANGED if over else reason,))
+    assert (last.llr is None) is not over
+    assert house.record()["state"] == told.value
+
+
+def test_a_watch_over_somebody_who_was_erased_says_nothing(house: House) -> None:
+    """There is no voiceprint any more that the rest of the call could have been held against."""
+    watch = watched(house, VOICE)
+    erase_subject(house.engine, TENANT, ANNA)
+
+    assert watch.conclude().state is LivenessState.NOT_MEASURED
+
+
+def test_a_watch_under_a_permission_that_holds_is_told(house: House) -> None:
+    """Nothing else changes."""
+    assert watched(house, VOICE).conclude().state is LivenessState.LIVE
+
+
+def watched(house: House, voice: int) -> WatchCall:
+    """Accept anna and let somebody speak on for ten seconds."""
+    house.engine = replace(house.engine, continuity=RULE)
+    call = house.opened()
+    house.speak(call)
+    watch = call.watch()
+    assert watch is not None
+    for _ in range(10):
+        part = span(voice, 1.0)
+        heard = watch.window(part)
+        if heard is not None:
+            watch.weigh(part, house.engine.embedder.embed(heard))
+    return watch
 
 
 def test_somebody_who_was_erased_during_the_call_is_not_accepted(house: House) -> None:
