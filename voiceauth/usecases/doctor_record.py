@@ -103,6 +103,13 @@ def models(settings: Settings, clock: Clock) -> Iterator[Finding]:
             "No model looks for synthetic speech.",
             "Let no voice accept alone (docs/liveness.md).",
         )
+    if settings.models.previous is not None:
+        yield Finding(
+            "models",
+            Level.WARNING,
+            f"A migration from {settings.models.previous} is under way.",
+            "1:N search knows only who has moved: voiceauth models migrate status",
+        )
     yield from _table_age(manifest.directory, entry.calibration, clock)
 
 

@@ -271,6 +271,14 @@ def test_a_changed_model_file_is_a_problem(
     assert found(live, "models")[0].level is Level.PROBLEM
 
 
+def test_a_migration_under_way_is_told(live: Installation) -> None:
+    """It should be a short time."""
+    models = live.settings.models.model_copy(update={"previous": "the-one-before"})
+    settings = live.settings.model_copy(update={"models": models})
+
+    assert any("the-one-before" in one.text for one in found(live, "models", settings))
+
+
 def test_an_old_calibration_is_told(live: Installation) -> None:
     """Lines change; a year is long."""
     live.clock.advance(20 * YEAR)
