@@ -120,6 +120,20 @@ class ChallengeRefusedError(PolicyError):
     default = "This challenge cannot be used."
 
 
+class StepUpRefusedError(PolicyError):
+    """A step-up that is not known, is over, is another call's, or does not take this."""
+
+    code = "step_up_refused"
+    default = "This step-up cannot be used."
+
+
+class WeakPinError(InputError):
+    """A PIN that is too short or among the first that anybody tries."""
+
+    code = "weak_pin"
+    default = "This PIN is too easily guessed."
+
+
 class NotFoundError(EngineError):
     """A named thing is not there. Never raised towards the caller of Verify."""
 
@@ -289,6 +303,20 @@ class SinkRefusedError(SinkError):
 
     code = "sink_refused"
     default = "The receiver of alerts refused one."
+
+
+class DeliveryError(DependencyError):
+    """A one-time code could not be handed over."""
+
+    code = "delivery_down"
+    default = "The code could not be sent."
+
+
+class ClockJumpedError(DependencyError):
+    """The clock of this machine was set back: codes that depend on the time are not taken."""
+
+    code = "clock_jumped"
+    default = "This cannot be checked now."
 
 
 class MissingExtraError(DependencyError):

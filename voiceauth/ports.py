@@ -21,11 +21,15 @@ from voiceauth.types import (
     ApprovalId,
     Attempts,
     Bandwidth,
+    CallId,
+    CodeMessage,
     Consent,
     Counter,
     Delivery,
     Embedding,
     EnrolmentSegment,
+    Factor,
+    FactorKind,
     FailedVoice,
     GroupName,
     HeardRecording,
@@ -36,6 +40,7 @@ from voiceauth.types import (
     Recognition,
     Samples,
     Score,
+    StepUpRecord,
     StoredCheckpoint,
     StoredVoice,
     Subject,
@@ -325,7 +330,47 @@ class AttemptStore(Protocol):
         ...
 
 
-class Transaction(ReplayStore, AttemptStore, Protocol):
+class StepUpStore(Protocol):
+    """Factors of subjects, and step-ups of calls: part of every transaction."""
+
+    def factors(self, tenant: TenantId, subject: SubjectId) -> Sequence[Factor]:
+        """Read a subject's factors; none for an unknown subject. Raises IntegrityError."""
+        ...
+
+    def put_factor(self, tenant: TenantId, subject: SubjectId, factor: Factor) -> None:
+        """Store a factor, replacing the one of its kind. Raises NotFoundError."""
+        ...
+
+    def delete_factor(self, tenant: TenantId, subject: SubjectId, kind: FactorKind) -> int:
+        """Delete a factor; return how many there were. Raises NotFoundError without a subject."""
+        ...
+
+    def step_up(self, tenant: TenantId, call: CallId) -> StepUpRecord | None:
+        """Read the step-up of a call, None if there is none. Raises IntegrityError."""
+        ...
+
+    def put_step_up(self, tenant: TenantId, record: StepUpRecord) -> None:
+        """Store the step-up of a call, replacing the last one."""
+        ...
+
+    def forget_step_ups(self, *, before: datetime) -> int:
+        """Delete step-ups whose time was over before; return how many."""
+        ...
+
+
+class CodeDelivery(Protocol):
+    """Hands one-time codes to whoever sends them. Implementations are safe for several threads."""
+
+    def deliver(self, message: CodeMessage) -> None:
+        """Hand a code over.
+
+        Raises:
+            DeliveryError: it could not be handed over.
+        """
+        ...
+
+
+class Transaction(ReplayStore, AttemptStore, StepUpStore, Protocol):
     """One atomic, durable change of the vault. Nothing in it is visible until it commits."""
 
     @property

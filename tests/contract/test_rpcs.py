@@ -25,6 +25,7 @@ from voiceauth.service.lockout import LockoutServicer
 from voiceauth.service.maintenance import MaintenanceServicer
 from voiceauth.service.masks import FREE_TEXTS, HARMLESS, IDENTIFIERS
 from voiceauth.service.retention import RetentionServicer
+from voiceauth.service.step_up import StepUpServicer
 from voiceauth.service.subjects import SubjectServicer
 from voiceauth.service.verification import VerificationServicer
 from voiceauth.v1 import (
@@ -36,6 +37,7 @@ from voiceauth.v1 import (
     lockout_pb2,
     maintenance_pb2,
     retention_pb2,
+    step_up_pb2,
     subjects_pb2,
     verification_pb2,
 )
@@ -47,6 +49,7 @@ SERVICERS: dict[str, type] = {
     "voiceauth.v1.SubjectService": SubjectServicer,
     "voiceauth.v1.AlertService": AlertServicer,
     "voiceauth.v1.ApprovalService": ApprovalServicer,
+    "voiceauth.v1.StepUpService": StepUpServicer,
     "voiceauth.v1.LockoutService": LockoutServicer,
     "voiceauth.v1.RetentionService": RetentionServicer,
     "voiceauth.v1.InformationService": InformationServicer,
@@ -59,6 +62,7 @@ FILES: tuple[ModuleType, ...] = (
     enrolment_pb2,
     subjects_pb2,
     approvals_pb2,
+    step_up_pb2,
     lockout_pb2,
     retention_pb2,
     information_pb2,

@@ -45,6 +45,10 @@ class Permission(StrEnum):
     READ_LOCKOUT = "read-lockout"
     UNLOCK = "unlock"
     SWEEP_RETENTION = "sweep-retention"
+    ENROL_FACTOR = "enrol-factor"
+    LIST_FACTORS = "list-factors"
+    REMOVE_FACTOR = "remove-factor"
+    STEP_UP = "step-up"
     READ_INFORMATION = "read-information"
     READ_ALERTS = "read-alerts"
     ACKNOWLEDGE_ALERTS = "acknowledge-alerts"
@@ -92,7 +96,9 @@ def _grant(view: View, *permissions: Permission, machine: bool = False) -> Grant
 _P = Permission
 GRANTS: Mapping[Role, Grant] = {
     # Leaving must be as easy as joining, so the line that a person calls can do it.
-    Role.IVR: _grant(View.OWN, _P.VERIFY, _P.WITHDRAW_CONSENT, _P.OPT_OUT, machine=True),
+    Role.IVR: _grant(
+        View.OWN, _P.VERIFY, _P.STEP_UP, _P.WITHDRAW_CONSENT, _P.OPT_OUT, machine=True
+    ),
     Role.ENROLMENT: _grant(
         View.OWN,
         _P.ENROL,
@@ -102,11 +108,15 @@ GRANTS: Mapping[Role, Grant] = {
         _P.WITHDRAW_CONSENT,
         _P.OPT_OUT,
         _P.UNDO_OPT_OUT,
+        _P.ENROL_FACTOR,
+        _P.LIST_FACTORS,
+        _P.REMOVE_FACTOR,
         machine=True,
     ),
     Role.AGENT: _grant(
         View.MASKED,
         _P.VERIFY,
+        _P.STEP_UP,
         _P.READ_SUBJECT,
         _P.WITHDRAW_CONSENT,
         _P.OPT_OUT,
@@ -123,6 +133,8 @@ GRANTS: Mapping[Role, Grant] = {
         _P.UNLOCK,
         _P.READ_ALERTS,
         _P.ACKNOWLEDGE_ALERTS,
+        _P.LIST_FACTORS,
+        _P.REMOVE_FACTOR,
     ),
     Role.PRIVACY_OFFICER: _grant(
         View.FULL,

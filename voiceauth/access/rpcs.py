@@ -84,6 +84,7 @@ _ALERTS = "/voiceauth.v1.AlertService/"
 _VERIFICATION = "/voiceauth.v1.VerificationService/"
 _SUBJECTS = "/voiceauth.v1.SubjectService/"
 _MAINTENANCE = "/voiceauth.v1.MaintenanceService/"
+_STEP_UP = "/voiceauth.v1.StepUpService/"
 _LOCKOUT = "/voiceauth.v1.LockoutService/"
 
 ROWS: Mapping[str, Row] = {
@@ -116,6 +117,17 @@ ROWS: Mapping[str, Row] = {
     _APPROVALS + "ExportSubject": _request(_P.EXPORT_SUBJECT, Foreign.DENIED, "subject.exported"),
     _APPROVALS + "EraseSubjects": _list(_P.ERASE_SUBJECTS, "subject.erased"),
     _APPROVALS + "DestroyKey": _request(_P.DESTROY_KEY, Foreign.DENIED, "keys.destroyed"),
+    _STEP_UP + "EnrolFactor": _request(_P.ENROL_FACTOR, Foreign.NOT_FOUND, "factor.enrolled"),
+    _STEP_UP + "ListFactors": _request(_P.LIST_FACTORS, Foreign.NOT_FOUND, "factor.listed"),
+    _STEP_UP + "RemoveFactor": _request(_P.REMOVE_FACTOR, Foreign.NOT_FOUND, "factor.removed"),
+    _STEP_UP + "BeginStepUp": _request(_P.STEP_UP, Foreign.DENIED, "step_up.begun", "step_up.read"),
+    _STEP_UP + "SendCode": _request(
+        _P.STEP_UP, Foreign.DENIED, "step_up.code_sent", "step_up.read"
+    ),
+    _STEP_UP + "AnswerStepUp": _request(
+        _P.STEP_UP, Foreign.DENIED, "step_up.answered", "step_up.read"
+    ),
+    _STEP_UP + "GetStepUp": _request(_P.STEP_UP, Foreign.DENIED, "step_up.read"),
     _LOCKOUT + "GetLockout": _request(_P.READ_LOCKOUT, Foreign.DENIED, "lockout.read"),
     _LOCKOUT + "Unlock": _request(_P.UNLOCK, Foreign.DENIED, "lockout.unlocked"),
     "/voiceauth.v1.RetentionService/SweepRetention": _request(

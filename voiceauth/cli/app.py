@@ -21,6 +21,7 @@ from voiceauth.cli import (
     certs,
     custody,
     evidence,
+    factors,
     installing,
     lockouts,
     migrating,
@@ -138,6 +139,11 @@ app.command(epilog="Example: voiceauth doctor --json")(doctor)
 app.add_typer(backup.backup, name="backup", epilog="Example: voiceauth backup create")
 app.add_typer(alerting.alerts, name="alerts", epilog="Example: voiceauth alerts list --unseen")
 app.add_typer(evidence.ledger, name="ledger", epilog="Example: voiceauth ledger verify")
+app.add_typer(
+    factors.factors,
+    name="factors",
+    epilog="Example: voiceauth factors enrol 4711 --kind totp",
+)
 app.add_typer(lockouts.lockout, name="lockout", epilog="Example: voiceauth lockout show 4711")
 app.add_typer(custody.models, name="models", epilog="Example: voiceauth models list")
 

@@ -117,8 +117,13 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    if isinstance(value, dict):
+        given = {key: one for key, one in value.items() if one is not None}
+        return f"{{ {', '.join(f'{key} = {_toml(one)}' for key, one in given.items())} }}"
     if isinstance(value, tuple | frozenset):
-        return f"[{', '.join(_toml(one) for one in sorted(value))}]"
+        return f"[{', '.join(sorted(map(_toml, value)))}]"
     return str(value)
 
 

@@ -14,6 +14,7 @@ from voiceauth.client.approvals import Approvals
 from voiceauth.client.channel import channel_options
 from voiceauth.client.errors import engine_errors
 from voiceauth.client.maintenance import Maintenance
+from voiceauth.client.step_ups import StepUps
 from voiceauth.client.streams import EnrolStream, IdentifyStream, VerifyStream, WatchStream
 from voiceauth.client.types import (
     EnrolOptions,
@@ -48,6 +49,7 @@ from voiceauth.v1 import (
     maintenance_pb2_grpc,
     retention_pb2,
     retention_pb2_grpc,
+    step_up_pb2_grpc,
     subjects_pb2,
     subjects_pb2_grpc,
     verification_pb2,
@@ -291,6 +293,11 @@ class Client:
     def approvals(self) -> Approvals:
         """What takes two persons."""
         return Approvals(self._ask, lambda: self._stub(approvals_pb2_grpc.ApprovalServiceStub))
+
+    @property
+    def step_ups(self) -> StepUps:
+        """Factors, and what a STEP_UP asks for."""
+        return StepUps(self._ask, lambda: self._stub(step_up_pb2_grpc.StepUpServiceStub))
 
     @property
     def maintenance(self) -> Maintenance:

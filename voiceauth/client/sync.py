@@ -17,6 +17,7 @@ from voiceauth.client.alerts import SyncAlerts
 from voiceauth.client.approvals import SyncApprovals
 from voiceauth.client.client import Client
 from voiceauth.client.errors import ClientError
+from voiceauth.client.step_ups import SyncStepUps
 from voiceauth.client.streams import AnsweringStream, CallStream
 from voiceauth.client.types import (
     EnrolOptions,
@@ -324,6 +325,11 @@ class SyncClient:
         steps = self._client.rekey_voiceprints(tenant)
         while (one := self._thread.wait_for(_following(steps))) is not None:
             yield one
+
+    @property
+    def step_ups(self) -> SyncStepUps:
+        """Factors, and what a STEP_UP asks for."""
+        return SyncStepUps(self._client.step_ups, self._thread.wait_for)
 
     def get_lockout(self, tenant: str, subject: str, number: str = "") -> LockoutStanding:
         """Read how often a subject's voice, and a calling number, were tried without success."""

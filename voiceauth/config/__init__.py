@@ -29,6 +29,7 @@ from voiceauth.config.calls import (
     LivenessSettings,
     ModelSettings,
     PolicySettings,
+    RouteSettings,
     SpeechSettings,
 )
 from voiceauth.config.loading import load
@@ -42,6 +43,7 @@ from voiceauth.config.record import (
 from voiceauth.config.retention import RetentionRuleSettings, RetentionSettings
 from voiceauth.config.server import ClientSettings, LogSettings, ServerSettings, TlsSettings
 from voiceauth.config.settings import Settings
+from voiceauth.config.step_up import StepUpSettings
 
 __all__ = [
     "AccessSettings",
@@ -61,10 +63,12 @@ __all__ = [
     "PrincipalSettings",
     "RetentionRuleSettings",
     "RetentionSettings",
+    "RouteSettings",
     "ServerSettings",
     "Settings",
     "SinkSettings",
     "SpeechSettings",
+    "StepUpSettings",
     "StorageSettings",
     "TlsSettings",
     "TokenSettings",

@@ -46,6 +46,34 @@ class SpeechSettings(Section):
     )
 
 
+class RouteSettings(Section):
+    """One way to be accepted in a step-up."""
+
+    factors: frozenset[Literal["totp", "code", "pin"]] = Field(
+        min_length=1, description="Each of which has to be shown."
+    )
+    voice_false_match_rate: ErrorRate | None = Field(
+        None,
+        description="Rate that the voice has to have reached in the call; none for a way without.",
+    )
+
+
+def voice_and_factor(rate: float) -> tuple[RouteSettings, ...]:
+    """Return the routes of the built-in policies: a voice at a rate and a factor, or two factors.
+
+    Args:
+        rate: false-match rate of the voice beside any one factor.
+    """
+    alone = (frozenset({"totp", "pin"}), frozenset({"code", "pin"}))
+    return (
+        *(
+            RouteSettings(factors=frozenset({kind}), voice_false_match_rate=rate)
+            for kind in ("totp", "code", "pin")
+        ),
+        *(RouteSettings(factors=pair) for pair in alone),
+    )
+
+
 class PolicySettings(Section):
     """One decision policy, in error rates and seconds."""
 
@@ -91,6 +119,12 @@ class PolicySettings(Section):
         description="Layers without whose word nobody is accepted. A layer that is not listed may "
         "be absent (no model, nothing recorded before); one that runs in a call always has to "
         "speak before an ACCEPT.",
+    )
+    routes: tuple[RouteSettings, ...] = Field(
+        default_factory=lambda: voice_and_factor(0.01),
+        description="Ways to be accepted in a step-up (`docs/step-up.md`), each of them enough. "
+        "One has to do without a voice. By default a voice at 1 % with any one factor, or a TOTP "
+        "or one-time code with a PIN. An empty list leaves step-ups to others.",
     )
 
 

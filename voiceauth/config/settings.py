@@ -14,21 +14,25 @@ from voiceauth.config.calls import (
     ModelSettings,
     PolicySettings,
     SpeechSettings,
+    voice_and_factor,
 )
 from voiceauth.config.lockout import LockoutSettings
 from voiceauth.config.record import KeySettings, LedgerSettings, StorageSettings
 from voiceauth.config.retention import RetentionSettings
 from voiceauth.config.server import ClientSettings, LogSettings, ServerSettings, TlsSettings
+from voiceauth.config.step_up import StepUpSettings
 
 
 def _policies() -> dict[str, PolicySettings]:
     return {
         "standard": PolicySettings(),
-        "strict": PolicySettings(target_false_match_rate=0.001, full_seconds=30.0),
+        "strict": PolicySettings(
+            target_false_match_rate=0.001, full_seconds=30.0, routes=voice_and_factor(0.001)
+        ),
         "voice-alone": PolicySettings(
             target_false_match_rate=0.0001, full_seconds=30.0, accept_on_voice_alone=True
         ),
-        "evidence": PolicySettings(),
+        "evidence": PolicySettings(routes=()),
     }
 
 
@@ -55,6 +59,7 @@ class Settings(BaseSettings):
     enrolment: EnrolmentSettings = Field(default_factory=EnrolmentSettings)
     challenge: ChallengeSettings = Field(default_factory=ChallengeSettings)
     liveness: LivenessSettings = Field(default_factory=LivenessSettings)
+    step_up: StepUpSettings = Field(default_factory=StepUpSettings)
     lockout: LockoutSettings = Field(default_factory=LockoutSettings)
     alerts: AlertSettings = Field(default_factory=AlertSettings)
     log: LogSettings = Field(default_factory=LogSettings)

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from voiceauth.errors import SettingsError
-from voiceauth.types import LivenessLayer
+from voiceauth.types import LivenessLayer, Route
 from voiceauth.units import Rate, Seconds
 
 RATES = (
@@ -40,9 +40,11 @@ class Policy:
             back where ``require_liveness`` does not list it; see ``presentation``.
         require_liveness: layers without whose word nobody is accepted. Others may be absent; a
             layer that runs and has not heard enough holds back in any case.
+        routes: ways to be accepted in a step-up, each of them enough; none means that the engine
+            runs no step-up for this policy. One of them has to do without a voice.
 
     Raises:
-        SettingsError: a rate outside (0, 0.5], or seconds out of order.
+        SettingsError: a rate outside (0, 0.5], seconds out of order, or no route without a voice.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Policy:
     max_live_rejected: Rate = 0.005
     max_live_held: Rate = 0.05
     require_liveness: frozenset[LivenessLayer] = frozenset()
+    routes: tuple[Route, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a policy that cannot mean anything."""
@@ -66,3 +69,15 @@ class Policy:
             raise SettingsError(f"Policy {self.name}: floor_seconds must lie in (0, full_seconds].")
         if self.step_seconds <= 0.0:
             raise SettingsError(f"Policy {self.name}: step_seconds must be positive.")
+        if any(not route.factors for route in self.routes):
+            raise SettingsError(f"Policy {self.name}: a route without a factor is no step-up.")
+        if any(not 0.0 < rate <= 0.5 for rate in self.voice_rates):  # noqa: PLR2004 - as above
+            raise SettingsError(f"Policy {self.name}: a route's rate must lie in (0, 0.5].")
+        if self.routes and all(one.voice_false_match_rate is not None for one in self.routes):
+            raise SettingsError(f"Policy {self.name}: one route must do without a voice.")
+
+    @property
+    def voice_rates(self) -> tuple[Rate, ...]:
+        """The rates that routes ask of a voice, strictest first."""
+        rates = {one.voice_false_match_rate for one in self.routes}
+        return tuple(sorted(rate for rate in rates if rate is not None))

@@ -68,6 +68,18 @@ class Decider:
         self._mismatch = Spending(policy.target_false_non_match_rate, looks)
         self._presentation = Presentation(policy, looks)
         self._decided = False
+        self._rates = {rate: Spending(rate, looks) for rate in policy.voice_rates}
+        self._reached: set[Rate] = set()
+        self._suspected = False
+
+    @property
+    def reached(self) -> tuple[Rate, ...]:
+        """Rates of the policy's routes that the voice reached, strictest first.
+
+        Each has an account of its own over the looks, so each holds over the whole call. None is
+        left once any layer suspected an attack, or where the claim may not be accepted.
+        """
+        return () if self._suspected else tuple(sorted(self._reached))
 
     def look(
         self,
@@ -107,6 +119,7 @@ class Decider:
         last: bool,
     ) -> Outcome:
         suspects = suspicions(liveness)
+        self._suspected |= bool(suspects)
         if score is None or net_seconds < self._policy.floor_seconds:  # (2)
             reasons = (*suspects, Reason.NOT_ENOUGH_SPEECH)
             return Outcome(Decision.INCONCLUSIVE if last else None, reasons)
@@ -127,6 +140,11 @@ class Decider:
         *,
         last: bool,
     ) -> Outcome:
+        reached = {
+            rate for rate, one in self._rates.items() if match <= one.next_target(final=last)
+        }
+        if self._may_accept and not finding.holding:
+            self._reached |= reached
         matches = match <= self._match.next_target(final=last)
         mismatches = mismatch <= self._mismatch.next_target(final=last)
         if finding.rejecting:  # (4)

@@ -23,6 +23,7 @@ from voiceauth.v1 import (
     lockout_pb2,
     maintenance_pb2,
     retention_pb2,
+    step_up_pb2,
     subjects_pb2,
     verification_pb2,
 )
@@ -34,6 +35,7 @@ SERVICES: tuple[str, ...] = tuple(
         enrolment_pb2,
         subjects_pb2,
         approvals_pb2,
+        step_up_pb2,
         lockout_pb2,
         alerts_pb2,
         information_pb2,

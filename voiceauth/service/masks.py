@@ -39,6 +39,8 @@ HARMLESS = frozenset(
         "model_sha256",
         "name",
         "next_page_token",
+        "provisioning_uri",
+        "step_up_id",
         "policy",
         "previous_model_sha256",
         "requested_by",

@@ -36,6 +36,7 @@ from voiceauth.service.maintenance import MaintenanceServicer
 from voiceauth.service.memory import leave_no_core
 from voiceauth.service.retention import RetentionServicer
 from voiceauth.service.runtime import Runtime, start_runtime, stop_runtime
+from voiceauth.service.step_up import StepUpServicer
 from voiceauth.service.subjects import SubjectServicer
 from voiceauth.service.transport import server_credentials
 from voiceauth.service.upkeep import upkeep
@@ -51,6 +52,7 @@ from voiceauth.v1 import (
     lockout_pb2_grpc,
     maintenance_pb2_grpc,
     retention_pb2_grpc,
+    step_up_pb2_grpc,
     subjects_pb2_grpc,
     verification_pb2_grpc,
 )
@@ -160,6 +162,7 @@ def _server(runtime: Runtime) -> tuple[Any, Health]:
         (subjects_pb2_grpc.add_SubjectServiceServicer_to_server, SubjectServicer),
         (alerts_pb2_grpc.add_AlertServiceServicer_to_server, AlertServicer),
         (approvals_pb2_grpc.add_ApprovalServiceServicer_to_server, ApprovalServicer),
+        (step_up_pb2_grpc.add_StepUpServiceServicer_to_server, StepUpServicer),
         (lockout_pb2_grpc.add_LockoutServiceServicer_to_server, LockoutServicer),
         (information_pb2_grpc.add_InformationServiceServicer_to_server, InformationServicer),
         (maintenance_pb2_grpc.add_MaintenanceServiceServicer_to_server, MaintenanceServicer),

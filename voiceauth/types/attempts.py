@@ -16,6 +16,12 @@ class Counter(StrEnum):
     """A subject's voice path."""
     NUMBER = "number"
     """A calling number, over all subjects of a tenant."""
+    TOTP = "totp"
+    """Wrong answers of a subject to one factor, here and below."""
+    CODE = "code"
+    PIN = "pin"
+    CODE_SENT = "code-sent"
+    """One-time codes that were sent to a subject and not used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from voiceauth.models.bundle import load_bundle
 from voiceauth.ports import Clock, ManagedKeys, Random, Recognizer, Vault
 from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.scoring.scorer import CalibratedScorer
-from voiceauth.types import LivenessLayer, TenantId
+from voiceauth.types import FactorKind, LivenessLayer, Route, TenantId
 from voiceauth.usecases.alert_setup import alert_chores, alert_desk
 from voiceauth.usecases.attempt_desk import attempt_desk
 from voiceauth.usecases.backup_chores import backup_chores, backup_desk
@@ -57,6 +57,7 @@ from voiceauth.usecases.rekey_voiceprints import CHORE_SECONDS as REKEYING_SECON
 from voiceauth.usecases.rekey_voiceprints import RekeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard, ReplayRules, forget_expired
 from voiceauth.usecases.second_person import approval_rules
+from voiceauth.usecases.step_up_desk import step_up_chore, step_up_desk
 from voiceauth.usecases.sweep_retention import sweep_everybody
 from voiceauth.usecases.troubles import TroubleBook
 from voiceauth.usecases.two_models import previous_world
@@ -137,6 +138,7 @@ def assemble(
         attempts = attempt_desk(settings, clock)
         troubles = TroubleBook()
         desk = alert_desk(settings.alerts, vault, clock, keys.derive, troubles)
+        step_ups = step_up_desk(settings, keys, clock)
         engine = Engine(
             vault=vault,
             gallery=gallery,
@@ -163,6 +165,7 @@ def assemble(
             rekeying=rekeying,
             attempts=attempts,
             retention=retention_rules(settings),
+            step_up=step_ups,
             chores=(
                 Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),
                 Chore("keys", _HOUR_SECONDS, keeper.run),
@@ -179,6 +182,7 @@ def assemble(
                 *backup_chores(backups),
                 Chore("old attempts", _HOUR_SECONDS, partial(attempts.tidy, vault)),
                 *alert_chores(desk, settings.alerts, vault.audit_ledger),
+                Chore("old step-ups", _HOUR_SECONDS, step_up_chore(step_ups, vault)),
             ),
             alerts=desk,
             voices=None if desk is None else FailedVoices(scorer, clock, random),
@@ -319,8 +323,12 @@ def _policies(settings: Settings, *, synthetic: bool) -> dict[str, Policy]:
         name: Policy(
             name=name,
             step_seconds=settings.speech.span_seconds,
-            **one.model_dump(exclude={"require_liveness"}),
+            **one.model_dump(exclude={"require_liveness", "routes"}),
             require_liveness=frozenset(map(LivenessLayer, one.require_liveness)),
+            routes=tuple(
+                Route(frozenset(map(FactorKind, way.factors)), way.voice_false_match_rate)
+                for way in one.routes
+            ),
         )
         for name, one in settings.policies.items()
     }

@@ -142,6 +142,12 @@ class AttemptDesk:
             heard = store.attempts(path.tenant, Counter.NUMBER, path.number)
             store.put_attempts(path.tenant, Counter.NUMBER, path.number, unlocked(heard), at=now)
 
+    def forgive(self, store: AttemptStore, path: VoicePath) -> None:
+        """End the delays of a subject who has shown other factors; a disabled path stays closed."""
+        before = store.attempts(path.tenant, Counter.VOICE, path.subject)
+        if before.failures < self.rules.most_failures:
+            self._put(store, path, before, unlocked(before))
+
     def over_voice(
         self, store: AttemptStore, path: VoicePath, probe: Probe, scorer: Scorer
     ) -> bool:

@@ -35,6 +35,7 @@ from voiceauth.usecases.raise_alerts import AlertDesk
 from voiceauth.usecases.rekey_voiceprints import RekeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard
 from voiceauth.usecases.second_person import ApprovalDesk, ApprovalRules
+from voiceauth.usecases.step_up_desk import StepUpDesk
 from voiceauth.usecases.troubles import TroubleBook
 
 
@@ -135,6 +136,7 @@ class Engine:
         alerts: None where they are switched off.
         voices: memory of rejected calls' voices, for the alerts; None without them.
         troubles: what goes wrong in the engine itself, for the alerts.
+        step_up: runs step-ups; None where others do.
     """
 
     vault: Vault
@@ -167,6 +169,7 @@ class Engine:
     alerts: AlertDesk | None = None
     voices: VoiceMemory | None = None
     troubles: TroubleBook = field(default_factory=TroubleBook)
+    step_up: StepUpDesk | None = None
 
     def policy(self, name: str) -> Policy:
         """Return the named policy, the default one for an empty name.

@@ -16,6 +16,7 @@ from typing import Any
 
 from voiceauth.decision.permission import respected
 from voiceauth.decision.policy import Policy
+from voiceauth.decision.step_up import usable
 from voiceauth.decision.verdict import FAULTED, Decider, Outcome
 from voiceauth.errors import IntegrityError, InternalError, NotFoundError, SettingsError
 from voiceauth.liveness.challenge import held_back
@@ -37,6 +38,8 @@ from voiceauth.types import (
     Score,
     SubjectStanding,
 )
+from voiceauth.units import Rate
+from voiceauth.usecases.records import routes_of
 
 EVENT = "verify.verdict"
 _NEEDED = ("policy_terms", "looks", "fault", "challenge_asked", "standing", "enrolled_seconds")
@@ -89,11 +92,12 @@ def explain(entry: LedgerEntry, calibration: Calibration | None = None) -> Expla
     try:
         body: _Body = json.loads(entry.body)
         missing = tuple(name for name in _NEEDED if name not in body)
-        outcome = None if missing else _derived(body)
+        outcome, reached = (None, ()) if missing else _derived(body)
         recorded = Decision(body["decision"])
         reasons = () if outcome is None else outcome.reasons
         told = tuple(Reason(one) for one in body["reasons"])[: len(reasons)]
         same = outcome is not None and outcome.decision is recorded and told == reasons
+        same = same and tuple(body.get("reached", reached)) == reached
         return Explanation(
             record_id=entry.sequence,
             at=entry.at,
@@ -117,15 +121,21 @@ def is_about(entry: LedgerEntry, tenant: str, call: str) -> bool:
     return bool(json.loads(entry.body).get("call") == call)
 
 
-def _derived(body: _Body) -> Outcome:
-    """Lead the state machine through the recorded looks."""
+def reached_of(entry: LedgerEntry) -> tuple[Rate, ...]:
+    """Derive the rates that a voice reached for a step-up. Raises ValueError, KeyError, ..."""
+    return _derived(json.loads(entry.body))[1]
+
+
+def _derived(body: _Body) -> tuple[Outcome, tuple[Rate, ...]]:
+    """Lead the state machine through the recorded looks; return what the voice reached, too."""
     terms = {**body["policy_terms"]}
     terms["require_liveness"] = frozenset(map(LivenessLayer, terms["require_liveness"]))
+    terms["routes"] = routes_of(terms.get("routes", ()))
     policy = Policy(name=body["policy"], **terms)
     enrolled = SubjectStanding(body["standing"]) is SubjectStanding.ENROLLED
     decider = Decider(policy, may_accept=enrolled)
     if body["fault"]:
-        return FAULTED
+        return FAULTED, ()
     closed = tuple(Reason(one) for one in body.get("held", ()))
     outcome = Outcome(None, ())
     for look in body["looks"]:
@@ -141,10 +151,13 @@ def _derived(body: _Body) -> Outcome:
     if closed and not body["looks"]:
         outcome = Outcome(Decision.STEP_UP, closed)
     if "standing_at_end" in body:  # a record from before permission was looked at again has none
-        outcome = respected(outcome, SubjectStanding(body["standing_at_end"]))
+        standing = SubjectStanding(body["standing_at_end"])
+        outcome = respected(outcome, standing)
+        enrolled = standing is SubjectStanding.ENROLLED
     if closed and body["looks"]:
-        return Outcome(Decision.STEP_UP, (*closed, *outcome.reasons))
-    return outcome
+        outcome = Outcome(Decision.STEP_UP, (*closed, *outcome.reasons))
+    counts = enrolled and not closed and held is None
+    return outcome, usable(outcome, decider.reached) if counts else ()
 
 
 def _rates_agree(body: _Body, calibration: Calibration | None) -> bool | None:

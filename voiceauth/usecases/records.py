@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a decision record holds: everything needed to explain it later, and no identifier."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from voiceauth.decision.policy import RATES, Policy
 from voiceauth.types import (
     Bandwidth,
     ChallengeEvidence,
     Evidence,
+    FactorKind,
     Liveness,
     LivenessLayer,
+    Route,
     Score,
 )
 from voiceauth.units import Decibels, Seconds
@@ -71,7 +75,30 @@ def terms_body(policy: Policy) -> dict[str, object]:
     """Return a policy in full: its name alone says nothing once the settings have changed."""
     terms = asdict(policy)
     del terms["name"]
-    return {**terms, "require_liveness": sorted(layer.value for layer in policy.require_liveness)}
+    return {
+        **terms,
+        "require_liveness": sorted(layer.value for layer in policy.require_liveness),
+        "routes": routes_body(policy.routes),
+    }
+
+
+def routes_body(routes: Iterable[Route]) -> list[dict[str, object]]:
+    """Return the routes of a step-up as the ledger keeps them."""
+    return [
+        {
+            "voice_false_match_rate": route.voice_false_match_rate,
+            "factors": sorted(kind.value for kind in route.factors),
+        }
+        for route in routes
+    ]
+
+
+def routes_of(body: Iterable[Mapping[str, Any]]) -> tuple[Route, ...]:
+    """Read routes back. Raises ValueError, KeyError or TypeError for what is none."""
+    return tuple(
+        Route(frozenset(map(FactorKind, one["factors"])), one["voice_false_match_rate"])
+        for one in body
+    )
 
 
 def look_body(

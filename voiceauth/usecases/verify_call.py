@@ -19,6 +19,7 @@ from voiceauth.decision.fusion import combined_llr, spoof_false_accept_rate
 from voiceauth.decision.permission import REFUSALS, respected
 from voiceauth.decision.policy import Policy
 from voiceauth.decision.presentation import suspicions
+from voiceauth.decision.step_up import usable
 from voiceauth.decision.verdict import FAULTED, Decider, Outcome
 from voiceauth.errors import InternalError
 from voiceauth.liveness.challenge import held_back, slot_of
@@ -43,7 +44,7 @@ from voiceauth.types import (
     TenantId,
     Verdict,
 )
-from voiceauth.units import Seconds
+from voiceauth.units import Rate, Seconds
 from voiceauth.usecases.answer_tap import Answer
 from voiceauth.usecases.attempt_desk import VoicePath
 from voiceauth.usecases.challenges import Answering
@@ -56,6 +57,7 @@ from voiceauth.usecases.liveness_layers import SpanContinuity, SyntheticEar
 from voiceauth.usecases.probe import Probe
 from voiceauth.usecases.records import evidence_body, look_body, policy_body, terms_body
 from voiceauth.usecases.replay_ear import ReplayEar
+from voiceauth.usecases.step_up import Found, offer
 from voiceauth.usecases.two_models import CarryOver, world_of
 from voiceauth.usecases.watch_call import WatchCall
 
@@ -316,6 +318,7 @@ class VerifyCall(HearingCall):
         decision = None if self._outcome is None else self._outcome.decision
         if decision is None:
             raise InternalError(detail="a final look gave no decision")
+        reached = () if fault else self._reached(standing)
         evidence = self.evidence()
         body = {
             **evidence_body(evidence),
@@ -331,6 +334,7 @@ class VerifyCall(HearingCall):
             **policy_body(self._policy),
             "policy_terms": terms_body(self._policy),
             "looks": self._looks,
+            "reached": list(reached),
             "enrolled_seconds": self._enrolled_seconds,
             "challenge_asked": self.answering.asked,
             "fault": fault,
@@ -343,7 +347,18 @@ class VerifyCall(HearingCall):
         if self._matched:  # an impostor's call is no interaction of the subject
             transaction.note_interaction(tenant, subject, now)
             self._replay.remember(transaction)
+        claim = self._claim
+        found = Found(claim.call, tenant, subject, claim.number, decision, entry.sequence, reached)
+        offer(engine, transaction, self._policy, found)
         return decision, evidence, entry.sequence
+
+    def _reached(self, standing: SubjectStanding) -> tuple[Rate, ...]:
+        """Return the rates of the policy's routes that the voice reached, and may count with."""
+        challenged = held_back(self.answering.evidence, asked=self.answering.asked)
+        counts = standing is SubjectStanding.ENROLLED and challenged is None
+        if self._outcome is None or self._decider is None or self._tries.held or not counts:
+            return ()
+        return usable(self._outcome, self._decider.reached)
 
     def abandon(self) -> None:
         """Record that the call was lost before a verdict. Blocking; raises StorageError."""

@@ -166,6 +166,22 @@ CREATE TRIGGER changes_pruned AFTER INSERT ON changes
 BEGIN DELETE FROM changes WHERE id <= NEW.id - 20000; END
 """
 
+_STEP_UPS = """
+CREATE TABLE factors (
+    row_key BLOB NOT NULL REFERENCES subjects (row_key) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (row_key, kind)
+) STRICT;
+CREATE TABLE step_ups (
+    row_key BLOB PRIMARY KEY CHECK (length(row_key) = 32),
+    subject_key BLOB NOT NULL,
+    expires_us INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX step_ups_by_subject ON step_ups (subject_key)
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST,
     _RECORDINGS,
@@ -177,6 +193,7 @@ MIGRATIONS: tuple[str, ...] = (
     _RETENTION_CLOCK,
     _ALERTS,
     _CHANGES,
+    _STEP_UPS,
 )
 """Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
 

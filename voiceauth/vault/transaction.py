@@ -46,6 +46,7 @@ from voiceauth.vault.faults import translated
 from voiceauth.vault.recording_codec import decode_recordings, encode_recordings
 from voiceauth.vault.rekeying import RekeyRows
 from voiceauth.vault.sealing import Sealer, SubjectKey, require_text
+from voiceauth.vault.step_up_rows import StepUpRows
 from voiceauth.vault.voice_pages import voice_page
 from voiceauth.vault.voice_rows import VoiceRows
 
@@ -65,7 +66,7 @@ class _Row:
     consent: bytes | None = field(repr=False)
 
 
-class SqliteTransaction(AttemptRows, AlertRows, ChangeRows):
+class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows):
     """One transaction. Not thread-safe, and of no use after its ``with`` block."""
 
     def __init__(self, connection: sqlite3.Connection, sealer: Sealer, *, writable: bool) -> None:
@@ -294,7 +295,8 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows):
         """Destroy the subject's data key and delete every row of it. Raises NotFoundError."""
         row = self._existing(tenant, subject)
         self._write("DELETE FROM attempts WHERE subject_key = ?", row.row_key)
-        for table in ("pending", "recordings", "voiceprints", "subjects"):
+        self._write("DELETE FROM step_ups WHERE subject_key = ?", row.row_key)
+        for table in ("pending", "recordings", "voiceprints", "factors", "subjects"):
             self._write(f"DELETE FROM {table} WHERE row_key = ?", row.row_key)  # noqa: S608 - constant
         self._note_erased(tenant, subject, row.row_key)
         self._keys.pop(row.row_key, None)
@@ -460,6 +462,13 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows):
             known = self._sealer.open_key(row.tenant, row.row_key, row.key_id, row.wrapped_key)
             self._keys[row.row_key] = known
         return known
+
+    def _subject_key(self, tenant: TenantId, subject: SubjectId) -> SubjectKey | None:
+        row = self._find(tenant, subject)
+        return None if row is None else self._key(row)
+
+    def _existing_key(self, tenant: TenantId, subject: SubjectId) -> SubjectKey:
+        return self._key(self._existing(tenant, subject))
 
     def _record(self, row: _Row) -> SubjectRecord:
         return codec.decode_record(self._sealer.open(self._key(row), row.record, "subject"))
