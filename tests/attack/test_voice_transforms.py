@@ -270,11 +270,13 @@ async def test_no_call_is_accepted_while_the_secret_is_not_what_it_was(
 
 
 async def test_the_error_names_neither_tenant_nor_generation(service: Served) -> None:
-    """What goes out is a code and a sentence that every damage has; the rest is the operator's."""
+    """What goes out is a code and a fixed sentence; the rest is the operator's."""
     await service.enrolled("alice")
     with closing(broken_file(service.parts)) as attacker:
         attacker.execute("DELETE FROM voice_transforms")
 
     with pytest.raises(TransformLostError) as caught:
         await service.client.get_subject(TENANT, "alice")
-    assert caught.value.public == IntegrityError.default
+    assert caught.value.public == TransformLostError.default
+    assert TENANT not in str(caught.value)
+    assert "generation" not in str(caught.value)
