@@ -169,7 +169,8 @@ def assemble(
             chores=(
                 Chore("checkpoint", settings.ledger.checkpoint_seconds, checkpoints.run),
                 Chore("keys", _HOUR_SECONDS, keeper.run),
-                Chore("voiceprints", REKEYING_SECONDS, rekeying.run),
+                # Not at the end: what is unfinished is gone on with after the next start.
+                Chore("voiceprints", REKEYING_SECONDS, rekeying.run, at_end=False),
                 Chore(
                     "gallery",
                     CHORE_SECONDS,
