@@ -33,7 +33,7 @@ from latency import machine
 from numpy.typing import NDArray
 
 from voiceauth.gallery.faiss_gallery import FaissGallery
-from voiceauth.gallery.plan import PlanRule
+from voiceauth.gallery.plan import PROBED_SHARE, PlanRule
 from voiceauth.models.bundle import ModelBundle, load_bundle
 from voiceauth.testing.channel import apply, draw_channel
 from voiceauth.testing.population import Population, population
@@ -55,12 +55,12 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--probes", type=int, default=400, help="of enrolled people; as many more")
     parser.add_argument("--kinds", action="store_true", help="compare kinds of FAISS indexes")
-    parser.add_argument("--lists-probed", type=int, help="other than the rule's")
+    parser.add_argument("--probed-share", type=float, default=PROBED_SHARE)
     parser.add_argument("--models", type=Path, help="model directory; default the packaged one")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     people = fitted(load_bundle(options.models))
-    rule = PlanRule() if options.lists_probed is None else PlanRule(probes=options.lists_probed)
+    rule = PlanRule(probed_share=options.probed_share)
     report: dict[str, Any] = {"machine": machine(), "sizes": {}, "kinds": {}}
     for size in options.sizes:
         if options.kinds:

@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[str, dict[str, int]]] = {
     "lists, 8 bits, 32 probed": ("IVF{lists},SQ8", {"nprobe": 32}),
     "lists, 8 bits, 64 probed": ("IVF{lists},SQ8", {"nprobe": 64}),
     "lists, 8 bits, 128 probed": ("IVF{lists},SQ8", {"nprobe": 128}),
+    "lists, 8 bits, 512 probed": ("IVF{lists},SQ8", {"nprobe": 512}),
     "lists, 48 bytes (PQ)": ("IVF{lists},PQ48", {"nprobe": 64}),
     "lists, 96 x 4 bits (PQ)": ("IVF{lists},PQ96x4fsr", {"nprobe": 64}),
 }

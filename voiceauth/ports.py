@@ -541,6 +541,10 @@ class Gallery(Protocol):
         """Add or replace one voiceprint."""
         ...
 
+    def add_many(self, voices: Sequence[StoredVoice]) -> None:
+        """Add or replace voiceprints; faster than one by one."""
+        ...
+
     def remove_subject(self, tenant: TenantId, subject: SubjectId) -> int:
         """Remove all of a subject's voiceprints; return how many."""
         ...

@@ -21,7 +21,14 @@ from voiceauth.errors import InputError, InternalError, SettingsError
 from voiceauth.gallery.building import build_lists
 from voiceauth.gallery.plan import ListPlan, PlanRule
 from voiceauth.gallery.voices import TenantVoices
-from voiceauth.types import Embedding, GroupName, SubjectId, TenantId, VoiceprintId
+from voiceauth.types import (
+    Embedding,
+    GroupName,
+    StoredVoice,
+    SubjectId,
+    TenantId,
+    VoiceprintId,
+)
 from voiceauth.units import Cosine
 
 _UNIT_TOLERANCE = 1e-3
@@ -87,6 +94,11 @@ class FaissGallery:
         with voices.lock:
             voices.add(subject, voiceprint, row[0], groups)
         self._changed()
+
+    def add_many(self, voices: Sequence[StoredVoice]) -> None:
+        """Add or replace voiceprints. Errors as ``add``; those before a bad one stay added."""
+        for one in voices:
+            self.add(one.tenant, one.subject, one.voiceprint, one.embedding, one.groups)
 
     def remove_subject(self, tenant: TenantId, subject: SubjectId) -> int:
         """Remove all of a subject's voiceprints; return how many, 0 for an unknown subject."""

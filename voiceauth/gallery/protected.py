@@ -12,11 +12,20 @@ Rules:
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from voiceauth.errors import InternalError
 from voiceauth.ports import Gallery, VoiceTransform
-from voiceauth.types import Embedding, GroupName, SubjectId, TenantId, VoiceprintId
+from voiceauth.types import (
+    Embedding,
+    GroupName,
+    StoredVoice,
+    SubjectId,
+    TenantId,
+    VoiceprintId,
+)
 from voiceauth.units import Cosine
 
 
@@ -68,15 +77,26 @@ class ProtectedGallery:
             KeyServiceError, TransformLostError: the tenant's secret cannot be had.
             InternalError: an embedding of the wrong shape or norm.
         """
-        with self._lock:
-            known = tenant in self._serving
-        fetched = None if known else self._transform_of(tenant)  # not under the lock: it may wait
-        with self._lock:
-            if fetched is not None and tenant not in self._serving:
-                self._serving[tenant] = _Space(fetched, self._new_index())
-            for space in self._spaces(tenant):
-                turned = space.transform.protect(embedding)
-                space.index.add(tenant, subject, voiceprint, turned, groups)
+        self.add_many([StoredVoice(0, tenant, subject, voiceprint, embedding, groups)])
+
+    def add_many(self, voices: Sequence[StoredVoice]) -> None:
+        """Add or replace voiceprints, those of a tenant turned together. Errors as ``add``."""
+        tenants: dict[TenantId, list[StoredVoice]] = {}
+        for one in voices:
+            tenants.setdefault(one.tenant, []).append(one)
+        for tenant, mine in tenants.items():
+            together = np.stack([one.embedding for one in mine])
+            with self._lock:
+                known = tenant in self._serving
+            fetched = None if known else self._transform_of(tenant)  # without the lock: it may wait
+            with self._lock:
+                if fetched is not None and tenant not in self._serving:
+                    self._serving[tenant] = _Space(fetched, self._new_index())
+                for space in self._spaces(tenant):
+                    turned = space.transform.protect(together)
+                    space.index.add_many(
+                        [replace(one, embedding=row) for one, row in zip(mine, turned, strict=True)]
+                    )
 
     def remove_subject(self, tenant: TenantId, subject: SubjectId) -> int:
         """Remove all of a subject's voiceprints; return how many, 0 for an unknown subject."""

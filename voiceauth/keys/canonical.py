@@ -6,8 +6,10 @@ moved between them unnoticed. Here every name and value is preceded by its lengt
 """
 
 import struct
+from functools import lru_cache
 
 _Part = str | bytes | int
+_LENGTH = struct.Struct(">Q").pack
 
 
 def bind(kind: str, /, **parts: _Part) -> bytes:
@@ -20,19 +22,28 @@ def bind(kind: str, /, **parts: _Part) -> bytes:
     Returns:
         Bytes to use as associated data, or as the input of a hash.
     """
-    pieces = [b"voiceauth/1", _prefixed(_text(kind)), struct.pack(">I", len(parts))]
-    for name in sorted(parts):
-        pieces.append(_prefixed(_text(name)))
-        pieces.append(_value(parts[name]))
+    head, fields = _frame(kind, tuple(parts))
+    pieces = [head]
+    for name, before in fields:
+        value = parts[name]
+        if isinstance(value, bytes):
+            pieces += (before, b"b", _LENGTH(len(value)), value)
+            continue
+        mark = b"i" if isinstance(value, int) else b"s"
+        text = _text(str(int(value)) if isinstance(value, int) else value)
+        pieces += (before, mark, _LENGTH(len(text)), text)
     return b"".join(pieces)
 
 
-def _value(value: _Part) -> bytes:
-    if isinstance(value, bytes):
-        return b"b" + _prefixed(value)
-    if isinstance(value, int):
-        return b"i" + _prefixed(str(int(value)).encode())
-    return b"s" + _prefixed(_text(value))
+@lru_cache(maxsize=256)
+def _frame(kind: str, names: tuple[str, ...]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
+    """Encode what does not depend on values; kinds and names stand in the source, so they are few.
+
+    Returns:
+        What comes first, and each name, sorted, with what comes before its value.
+    """
+    head = b"voiceauth/1" + _prefixed(_text(kind)) + struct.pack(">I", len(names))
+    return head, tuple((name, _prefixed(_text(name))) for name in sorted(names))
 
 
 def _text(text: str) -> bytes:
@@ -41,4 +52,4 @@ def _text(text: str) -> bytes:
 
 
 def _prefixed(data: bytes) -> bytes:
-    return struct.pack(">Q", len(data)) + data
+    return _LENGTH(len(data)) + data

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from voiceauth.errors import GalleryLoadingError
 from voiceauth.ports import Gallery
-from voiceauth.types import Embedding, GroupName, SubjectId, TenantId, VoiceprintId
+from voiceauth.types import Embedding, GroupName, StoredVoice, SubjectId, TenantId, VoiceprintId
 from voiceauth.units import Cosine
 
 Place = tuple[TenantId, SubjectId]
@@ -49,6 +49,12 @@ class FillingGallery:
         """Add or replace one voiceprint."""
         self._touch(tenant, subject)
         self.inner.add(tenant, subject, voiceprint, embedding, groups)
+
+    def add_many(self, voices: Sequence[StoredVoice]) -> None:
+        """Add or replace voiceprints."""
+        for one in voices:
+            self._touch(one.tenant, one.subject)
+        self.inner.add_many(voices)
 
     def remove_subject(self, tenant: TenantId, subject: SubjectId) -> int:
         """Remove all of a subject's voiceprints; return how many."""

@@ -62,11 +62,9 @@ class GalleryKeeper:
         while not self._gallery.ready and not self._stopped.is_set():
             with self._vault.read() as view:  # (1)
                 page = view.voice_page(self._model, after=self._after, limit=PAGE)
-            for one in page:
-                self._gallery.inner.add(
-                    one.tenant, one.subject, one.voiceprint, one.embedding, one.groups
-                )
-                self._after = one.place
+            self._gallery.inner.add_many(page)
+            if page:
+                self._after = page[-1].place
             if len(page) < PAGE:
                 self._settle()
                 return

@@ -84,6 +84,15 @@ def decode_record(payload: bytes) -> SubjectRecord:
         raise _malformed("subject") from error
 
 
+def decode_name_and_groups(payload: bytes) -> tuple[SubjectId, frozenset[GroupName]]:
+    """Read only whose record it is, and the groups. Raises IntegrityError if it is malformed."""
+    try:
+        found = json.loads(payload.decode())
+        return SubjectId(found["subject"]), frozenset(map(GroupName, found["groups"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _malformed("subject") from error
+
+
 def encode_consent(consent: Consent) -> bytes:
     """Write a consent."""
     return _json(

@@ -69,14 +69,14 @@ def _opened(
     """Open one row; its embedding is still as it was stored."""
     place, tenant, row_key, key_id, wrapped, record, name, _, sealed = row
     key = sealer.open_key(TenantId(tenant), row_key, KeyId(key_id), wrapped)
-    person = codec.decode_record(sealer.open(key, record, "subject"))
+    subject, groups = codec.decode_name_and_groups(sealer.open(key, record, "subject"))
     mark = "" if transform is None else transform.mark
     payload = sealer.open(key, sealed, "voiceprint", record=name, model=model, space=mark)
     return StoredVoice(
         place=place,
         tenant=key.tenant,
-        subject=person.subject,
+        subject=subject,
         voiceprint=VoiceprintId(name),
         embedding=codec.voiceprint_embedding(payload),
-        groups=person.groups,
+        groups=groups,
     )

@@ -15,7 +15,7 @@ VIP = GroupName("vip")
 NONE: frozenset[GroupName] = frozenset()
 DIMENSION = 16
 PEOPLE = 600
-RULE = PlanRule(exact_limit=100, probes=1024)
+RULE = PlanRule(exact_limit=100, probed_share=1.0)
 
 
 def _voices(count: int = PEOPLE, seed: int = 5) -> NDArray[np.float32]:
@@ -238,7 +238,7 @@ def test_the_rule_grows_lists_with_the_root_of_the_size() -> None:
     rule = PlanRule()
 
     assert rule.plan(EXACT_LIMIT) is None
-    plans = [rule.plan(count) for count in (100_000, 1_000_000, 10_000_000)]
+    plans = [rule.plan(count) for count in (100_001, 1_000_000, 10_000_000)]
     assert [plan and plan.lists for plan in plans] == [1024, 4096, 16_384]
 
 

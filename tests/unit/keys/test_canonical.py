@@ -29,3 +29,13 @@ def test_the_order_of_parts_does_not_matter() -> None:
 def test_text_that_is_no_valid_unicode_is_encoded() -> None:
     """A lone surrogate gives bytes of its own instead of a crash."""
     assert bind("row", a="\ud800") != bind("row", a="?")
+
+
+def test_the_encoding_never_changes() -> None:
+    """What was sealed years ago is bound to these very bytes."""
+    assert bind("row", b=b"\x00\xff", a="ä", n=7).hex() == (
+        "766f696365617574682f310000000000000003726f7700000003"
+        "00000000000000016173" + "0000000000000002c3a4"
+        "00000000000000016262" + "000000000000000200ff"
+        "00000000000000016e69" + "000000000000000137"
+    )

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long a start takes with many encrypted voiceprints: to 1:1 service, and to 1:N service.
+
+    python benchmarks/startup.py [--voiceprints 100000] [--segments 7] [--directory DIR] [--json FILE]
+
+It fills a vault with made-up people (a consent, a voiceprint with its segments, all sealed as in
+production), unless DIR has one of that size already, and then starts an engine on it in a new
+process:
+
+* to 1:1: from the start of the process, imports included, until the engine could serve;
+* to 1:N: until every voiceprint was opened and is in the gallery, and searches are taken;
+* to lists: until large tenants have their inverted lists; searches are exact and slower before.
+
+The new process does nothing else meanwhile. Seconds are given by the clock and as processor time:
+on a shared machine the second is what carries over. Reading is warm: the file was just written or
+just read; what a cold disk adds is the vault's size over its speed.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from latency import machine
+
+from voiceauth.adapters import SystemClock, SystemRandom
+from voiceauth.config import Settings, StorageSettings
+from voiceauth.models.locate import default_model_directory
+from voiceauth.models.manifest import read_manifest
+from voiceauth.testing.fakes import EPOCH
+from voiceauth.testing.records import made_up_consent
+from voiceauth.types import (
+    Bandwidth,
+    CallId,
+    EnrolmentSegment,
+    SubjectId,
+    TenantId,
+    Voiceprint,
+    VoiceprintId,
+)
+from voiceauth.usecases.assemble import assemble
+from voiceauth.usecases.key_services import VAULT_FILE, open_keys
+from voiceauth.vault.open import open_vault
+
+TENANT = TenantId("default")
+BATCH = 500
+
+
+def main() -> int:
+    """Run the benchmark and print its table; with ``--child``, be the process that starts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--voiceprints", type=int, default=100_000)
+    parser.add_argument("--segments", type=int, default=7, help="pieces of speech of a voiceprint")
+    parser.add_argument("--directory", type=Path, help="of the vault; default a temporary one")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child is not None:
+        return child(options.child)
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = options.directory or Path(temporary)
+        made = fill(directory, options.voiceprints, options.segments)
+        report = {"machine": machine(), **made, **started(directory)}
+    print(render(report))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+def settings(directory: Path) -> Settings:
+    """Return the settings of an installation in a directory, all else as it comes."""
+    return Settings(storage=StorageSettings(data_dir=directory))
+
+
+def fill(directory: Path, count: int, segments: int) -> dict[str, Any]:
+    """Make a vault of that many enrolled people, or go on with one that has fewer."""
+    here, clock, random = settings(directory), SystemClock(), SystemRandom()
+    manifest = read_manifest(default_model_directory())
+    entry = manifest.entry(None)
+    rng = np.random.default_rng(3)
+    vault = open_vault(
+        directory / VAULT_FILE,
+        open_keys(here, clock=clock, random=random),
+        clock=clock,
+        random=random,
+    )
+    began = time.process_time()
+    with vault.read() as view:
+        first = len(view.voice_page(entry.sha256, after=0, limit=count))
+    for start in range(first, count, BATCH):
+        with vault.begin() as transaction:
+            for number in range(start, min(count, start + BATCH)):
+                rows = rng.standard_normal((segments + 1, entry.dimension), dtype=np.float32)
+                rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+                name = SubjectId(f"person-{number:08d}")
+                transaction.create_subject(TENANT, name, at=EPOCH, groups=frozenset())
+                transaction.put_consent(TENANT, name, made_up_consent())
+                parts = [
+                    EnrolmentSegment(
+                        row, 3.0, CallId("enrol"), 0.0, 3.0, 20.0, Bandwidth.NARROWBAND
+                    )
+                    for row in rows[1:]
+                ]
+                transaction.add_voiceprint(
+                    TENANT,
+                    Voiceprint(
+                        voiceprint=VoiceprintId(random.token(16).hex()),
+                        subject=name,
+                        model=entry.sha256,
+                        embedding=rows[0],
+                        net_seconds=3.0 * segments,
+                        created_at=EPOCH,
+                        segments=tuple(parts),
+                    ),
+                )
+    vault.close()
+    size = (directory / VAULT_FILE).stat().st_size
+    return {
+        "voiceprints": count,
+        "segments": segments,
+        "vault_mib": round(size / 2**20),
+        "made_seconds": round(time.process_time() - began, 1),
+    }
+
+
+def started(directory: Path) -> dict[str, Any]:
+    """Start an engine in a new process and return what it measured."""
+    began = time.time()
+    output = subprocess.run(  # noqa: S603 - this file, with this interpreter
+        [sys.executable, __file__, "--child", str(directory)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    found: dict[str, Any] = json.loads(output.splitlines()[-1])
+    for name in [one for one in found if one.endswith("_at")]:
+        found[name.replace("_at", "_clock")] = round(found.pop(name) - began, 2)
+    return found
+
+
+def child(directory: Path) -> int:
+    """Start, fill, build; print when each was done."""
+    engine = assemble(settings(directory))
+    found: dict[str, Any] = {"one_to_one_at": time.time(), "one_to_one": time.process_time()}
+    chore = next(one for one in engine.chores if one.name == "gallery")
+    tend, engine.gallery.tend = engine.gallery.tend, lambda _: 0  # type: ignore[method-assign]
+    chore.run()
+    found |= {"one_to_many_at": time.time(), "one_to_many": time.process_time()}
+    found["ready"] = engine.gallery.ready
+    tend(lambda: False)
+    found |= {"lists_at": time.time(), "lists": time.process_time()}
+    found["held"] = len(engine.gallery)
+    found["resident_mib"] = round(
+        int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+    )
+    engine.vault.close()
+    print(json.dumps(found))
+    return 0
+
+
+def render(report: dict[str, Any]) -> str:
+    """Write the report as a table."""
+    where = report["machine"]
+    lines = [
+        (
+            f"{where.get('processor', 'unknown processor')}, load {where['load'][0]}; "
+            f"{report['voiceprints']:,} voiceprints of {report['segments']} segments, "
+            f"{report['vault_mib']} MiB"
+        ),
+        f"{'seconds from the start of the process':40} {'processor':>10} {'clock':>10}",
+    ]
+    lines += [
+        f"{text:40} {report[name]:10.2f} {report[f'{name}_clock']:10.2f}"
+        for name, text in (
+            ("one_to_one", "to 1:1 service"),
+            ("one_to_many", "to 1:N service"),
+            ("lists", "to lists"),
+        )
+    ]
+    lines.append(f"held {report['held']:,}; resident {report['resident_mib']} MiB")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
