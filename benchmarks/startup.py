@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long a start takes with many encrypted voiceprints: to 1:1 service, and to 1:N service.
 
-    python benchmarks/startup.py [--voiceprints 100000] [--segments 7] [--directory DIR] [--json FILE]
+    python benchmarks/startup.py [--voiceprints 100000] [--segments 7] [--directory DIR]
 
 It fills a vault with made-up people (a consent, a voiceprint with its segments, all sealed as in
 production), unless DIR has one of that size already, and then starts an engine on it in a new
@@ -82,7 +82,7 @@ def fill(directory: Path, count: int, segments: int) -> dict[str, Any]:
     here, clock, random = settings(directory), SystemClock(), SystemRandom()
     manifest = read_manifest(default_model_directory())
     entry = manifest.entry(None)
-    rng = np.random.default_rng(3)
+    rng, call = np.random.default_rng(3), CallId("enrol")
     vault = open_vault(
         directory / VAULT_FILE,
         open_keys(here, clock=clock, random=random),
@@ -101,9 +101,7 @@ def fill(directory: Path, count: int, segments: int) -> dict[str, Any]:
                 transaction.create_subject(TENANT, name, at=EPOCH, groups=frozenset())
                 transaction.put_consent(TENANT, name, made_up_consent())
                 parts = [
-                    EnrolmentSegment(
-                        row, 3.0, CallId("enrol"), 0.0, 3.0, 20.0, Bandwidth.NARROWBAND
-                    )
+                    EnrolmentSegment(row, 3.0, call, 0.0, 3.0, 20.0, Bandwidth.NARROWBAND)
                     for row in rows[1:]
                 ]
                 transaction.add_voiceprint(
@@ -148,7 +146,7 @@ def child(directory: Path) -> int:
     engine = assemble(settings(directory))
     found: dict[str, Any] = {"one_to_one_at": time.time(), "one_to_one": time.process_time()}
     chore = next(one for one in engine.chores if one.name == "gallery")
-    tend, engine.gallery.tend = engine.gallery.tend, lambda _: 0  # type: ignore[method-assign]
+    tend, engine.gallery.tend = engine.gallery.tend, lambda _: 0  # type: ignore[assignment,method-assign]
     chore.run()
     found |= {"one_to_many_at": time.time(), "one_to_many": time.process_time()}
     found["ready"] = engine.gallery.ready

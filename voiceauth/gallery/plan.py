@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which index a tenant is searched with: a rule by size, and nothing to set.
 
-* Up to 100,000 voiceprints every one is compared. That takes a few milliseconds, finds what there is
-  to find, and knows no building.
+* Up to 100,000 voiceprints every one is compared. That takes some milliseconds and misses nobody.
 * Beyond, inverted lists of 8-bit codes propose, and the exact vectors decide. The number of lists
   is the power of two at or above the square root of the count times 2.8, so that lists stay a few
   hundred voiceprints long. A search looks into an eighth of them.
