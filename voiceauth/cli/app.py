@@ -30,6 +30,7 @@ from voiceauth.cli import (
     retention,
     serving,
 )
+from voiceauth.cli.bench import bench
 from voiceauth.cli.demo import demo
 from voiceauth.cli.doctor import doctor
 from voiceauth.cli.options import Json, Session, settings_of
@@ -135,6 +136,7 @@ app.add_typer(
 )
 app.add_typer(certs.certs, name="certs", epilog="Example: voiceauth certs dev certs")
 app.add_typer(custody.keys, name="keys", epilog="Example: voiceauth keys init")
+app.command(epilog="Example: voiceauth bench --quick")(bench)
 app.command(epilog="Example: voiceauth doctor --json")(doctor)
 app.add_typer(backup.backup, name="backup", epilog="Example: voiceauth backup create")
 app.add_typer(alerting.alerts, name="alerts", epilog="Example: voiceauth alerts list --unseen")

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from voiceauth.cli import options
 from voiceauth.cli.converse import converse
 from voiceauth.cli.demo_callers import DemoCall, DemoScript, attackers, callers, script
 from voiceauth.cli.demo_screen import AttackTable, PhaseTable, outcome_table
+from voiceauth.cli.live import Update
 from voiceauth.cli.reach import own_server
 from voiceauth.cli.render import output, print_json
 from voiceauth.client import Client, EnrolOptions, VerifyOptions
@@ -219,6 +220,19 @@ def attack_report(call: DemoCall, verdict: Verdict) -> AttackReport:
 async def _enrol(
     client: Client, call: DemoCall, phase: PhaseTable, place: int, pace: float | None
 ) -> EnrolmentResult:
+    return await enrol_caller(
+        client, call, f"enrol-{place}", lambda update: phase.update(place, update), pace
+    )
+
+
+async def enrol_caller(
+    client: Client,
+    call: DemoCall,
+    name: str,
+    show: Callable[[Update], None] = lambda _: None,
+    pace: float | None = None,
+) -> EnrolmentResult:
+    """Create the caller with a consent and enrol from one call; return how it ended."""
     await client.create_subject(TENANT, call.claims)
     consent = Consent(
         text_sha256=hashlib.sha256(CONSENT_TEXT.encode()).hexdigest(),
@@ -229,9 +243,9 @@ async def _enrol(
     )
     await client.record_consent(TENANT, call.claims, consent)
     sound = call.sound()
-    opening = EnrolOptions(f"enrol-{place}", TENANT, call.claims, sound.audio_format)
+    opening = EnrolOptions(name, TENANT, call.claims, sound.audio_format)
     async with client.enrol(opening) as stream:
-        last = await converse(stream, sound, lambda update: phase.update(place, update), pace=pace)
+        last = await converse(stream, sound, show, pace=pace)
     if not isinstance(last, EnrolmentResult):
         raise InternalError(detail="an enrolment of the demo ended without a result")
     return last
