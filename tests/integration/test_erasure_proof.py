@@ -101,8 +101,12 @@ def test_an_erasure_is_proved_once_the_old_key_is_gone(
     assert second["proof"]["holds"] is True
     assert second["erasure"] is None
     told = {one["place"]: one["detail"] for one in second["proof"]["findings"]}
+    noted = [one["detail"] for one in second["proof"]["findings"] if one["trace"] == "noted"]
     assert told["backup old"] == "the person's rows are in it, and no key that is left opens them"
     assert told["vault"] == "nobody is known; no row"
+    assert noted == [
+        "the id stands sealed in the list of changes, until servers have read it (minutes)"
+    ]
 
 
 def test_an_archive_of_the_backup_command_is_looked_into(tmp_path: Path) -> None:

@@ -8,8 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from voiceauth.access.masking import masked_text
-from voiceauth.consent.rules import check_new_consent
-from voiceauth.errors import ConsentMissingError, InputError, NotFoundError, OptedOutError
+from voiceauth.consent.rules import check_new_consent, in_force
+from voiceauth.errors import (
+    ConsentMissingError,
+    InputError,
+    NotFoundError,
+    OptedOutError,
+    PolicyError,
+)
 from voiceauth.ports import Transaction
 from voiceauth.types import Consent, GroupName, Subject, SubjectId, SubjectState, TenantId
 from voiceauth.usecases.engine import Engine
@@ -88,11 +94,17 @@ def record_consent(
         InputError: a field is malformed, or its times are impossible.
         NotFoundError: there is no such subject.
         OptedOutError: the person opted out; undo that first.
+        PolicyError: a consent for another purpose is in force, which this one would end unseen.
     """
     check_new_consent(consent, engine.clock.now())
     with engine.vault.begin() as transaction:
-        if _existing(transaction, tenant, subject).state is SubjectState.OPTED_OUT:
+        known = _existing(transaction, tenant, subject)
+        if known.state is SubjectState.OPTED_OUT:
             raise OptedOutError
+        before, now = known.consent, engine.clock.now()
+        other = before is not None and before.purpose != consent.purpose
+        if before is not None and other and in_force(before, before.purpose, now):
+            raise PolicyError("A consent for another purpose is in force; withdraw it first.")
         transaction.put_consent(tenant, subject, consent)
         transaction.note_interaction(tenant, subject, engine.clock.now())
         _record(

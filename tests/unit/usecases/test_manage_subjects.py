@@ -11,6 +11,7 @@ from voiceauth.errors import (
     InputError,
     NotFoundError,
     OptedOutError,
+    PolicyError,
     SubjectExistsError,
 )
 from voiceauth.types import (
@@ -198,6 +199,20 @@ def test_a_bad_consent_is_refused_and_changes_nothing(engine: Engine) -> None:
     kept = manage_subjects.get_subject(engine, TENANT, anna).consent
     assert kept is not None
     assert kept.text_sha256 == "ab" * 32
+
+
+def test_a_consent_for_another_purpose_does_not_end_one_unseen(engine: Engine) -> None:
+    """What permits the voiceprint is withdrawn in sight, not replaced by something else."""
+    anna = enrolled(engine, "anna")
+    other = replace(consent(engine), purpose="training")
+
+    with pytest.raises(PolicyError, match="another purpose"):
+        manage_subjects.record_consent(engine, TENANT, anna, other)
+    assert voiceprints(engine, anna) == 1
+
+    manage_subjects.withdraw_consent(engine, TENANT, anna)
+    changed = manage_subjects.record_consent(engine, TENANT, anna, other)
+    assert changed.consent == other
 
 
 @pytest.mark.parametrize("text", ["", "a" * 129, "two words", "semi;colon", "néw", "a\n", "a\0b"])
