@@ -6,16 +6,18 @@ Rules:
 * A challenge is used once: from the moment its prompt is marked it is spent, whatever comes of it.
 * It is bound to tenant, call and subject. A try from elsewhere is refused and does not spend it.
 * A new challenge of a call replaces the last one; the count goes over all subjects of the call.
-* It lives in this process: after a restart every open challenge is unknown, and so refused.
+* It lives in this process: after a restart every open challenge is unknown, and so refused. Where
+  several processes serve, ``usecases.shared_challenges`` takes pages from one book to the next.
 * Memory is bounded. When the book is full of live calls, no further one gets a challenge.
 """
 
+import json
 import threading
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from voiceauth.errors import BusyError, ChallengeLimitError
 from voiceauth.liveness.challenge import ChallengeOptions, draw_words
@@ -25,7 +27,7 @@ from voiceauth.units import Seconds
 
 MOST_CALLS: Final = 50_000
 _ID_BYTES: Final = 16
-_FORGET_SECONDS: Final[Seconds] = 3600.0
+FORGET_SECONDS: Final[Seconds] = 3600.0
 """After the last challenge of a call; longer than any stream, so that the count holds."""
 
 
@@ -168,6 +170,29 @@ class ChallengeBook:
                     over.append((line.asked, line.challenge))
             return over
 
+    def page(self, tenant: TenantId, call: CallId) -> bytes | None:
+        """Return all that is known of a call's challenges, for another process's book."""
+        with self._lock:
+            page = self._pages.get((tenant, call))
+            if page is None:
+                return None
+            lines = [_told(line) for line in page.challenges.values()]
+        told = {"tenant": tenant, "call": call, "issued": page.issued, "last": page.last}
+        return json.dumps({**told, "lines": lines}).encode()
+
+    def restore(self, page: bytes) -> tuple[TenantId, CallId]:
+        """Take over what ``page`` of another book returned; return whose it is."""
+        told = json.loads(page)
+        key = (TenantId(told["tenant"]), CallId(told["call"]))
+        lines = [_read(*key, line) for line in told["lines"]]
+        with self._lock:
+            self._pages[key] = _Page(
+                told["issued"], told["last"], {one.challenge.challenge: one for one in lines}
+            )
+            self._open.extend(line for line in lines if line.refusal is None)
+            self._owners.update((line.challenge.challenge, key) for line in lines)
+        return key
+
     def _page(self, asked: Asked) -> _Page:
         key = (asked.tenant, asked.call)
         page = self._pages.pop(key, None)
@@ -182,7 +207,7 @@ class ChallengeBook:
         """Drop the calls that are long over."""
         while self._pages:
             key = next(iter(self._pages))
-            if monotonic - self._pages[key].last < _FORGET_SECONDS:
+            if monotonic - self._pages[key].last < FORGET_SECONDS:
                 return
             for challenge in self._pages.pop(key).challenges:
                 del self._owners[challenge]
@@ -197,3 +222,34 @@ class ChallengeBook:
             attempt=attempt,
             attempts_left=self._options.attempts - attempt,
         )
+
+
+def _told(line: _Line) -> dict[str, Any]:
+    one = line.challenge
+    return {
+        "challenge": one.challenge,
+        "kind": one.kind.value,
+        "words": one.words,
+        "expires_at": one.expires_at.isoformat(),
+        "start_within_seconds": one.start_within_seconds,
+        "attempt": one.attempt,
+        "attempts_left": one.attempts_left,
+        "subject": line.asked.subject,
+        "deadline": line.deadline,
+        "refusal": None if line.refusal is None else line.refusal.value,
+    }
+
+
+def _read(tenant: TenantId, call: CallId, told: dict[str, Any]) -> _Line:
+    challenge = Challenge(
+        challenge=ChallengeId(told["challenge"]),
+        kind=ChallengeKind(told["kind"]),
+        words=tuple(told["words"]),
+        expires_at=datetime.fromisoformat(told["expires_at"]),
+        start_within_seconds=told["start_within_seconds"],
+        attempt=told["attempt"],
+        attempts_left=told["attempts_left"],
+    )
+    refusal = None if told["refusal"] is None else Refusal(told["refusal"])
+    asked = Asked(tenant, call, SubjectId(told["subject"]))
+    return _Line(challenge, asked, told["deadline"], refusal)

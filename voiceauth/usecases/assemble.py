@@ -57,6 +57,7 @@ from voiceauth.usecases.rekey_voiceprints import CHORE_SECONDS as REKEYING_SECON
 from voiceauth.usecases.rekey_voiceprints import RekeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard, ReplayRules, forget_expired
 from voiceauth.usecases.second_person import approval_rules
+from voiceauth.usecases.shared_challenges import SharedChallengeBook, forget_all_challenges
 from voiceauth.usecases.step_up_desk import step_up_chore, step_up_desk
 from voiceauth.usecases.sweep_retention import sweep_everybody
 from voiceauth.usecases.troubles import TroubleBook
@@ -156,7 +157,7 @@ def assemble(
             decoys=tuple(bundle.cohort),
             models=bundle.cards,
             max_audio_seconds=settings.server.max_stream_seconds,
-            challenges=challenge_desk(settings, random, recogniser),
+            challenges=challenge_desk(settings, random, vault, recogniser),
             replay=guard,
             approvals=approval_rules(settings),
             keys=keeper,
@@ -198,6 +199,8 @@ def assemble(
         chores = shared_out(engine.chores, worker, others, ChangeTidier(vault))
         engine = replace(engine, chores=chores)
         _record_start(engine)  # (5)
+        if worker == 0 and settings.server.workers > 1:
+            forget_all_challenges(vault)
         if worker == 0:
             with suppress(StorageError):  # (6) a second place that is away stops no call
                 checkpoints.run()
@@ -240,13 +243,17 @@ def key_desk(settings: Settings, vault: SqliteVault, keys: ManagedKeys, clock: C
 
 
 def challenge_desk(
-    settings: Settings, random: Random, recogniser: Recognizer | None = None
+    settings: Settings,
+    random: Random,
+    vault: SqliteVault,
+    recogniser: Recognizer | None = None,
 ) -> ChallengeDesk | None:
     """Return what challenges need, None where they are switched off.
 
     Args:
         settings: of which ``challenge`` matters here.
         random: of the words and ids.
+        vault: through which several processes share what was asked.
         recogniser: of the operator, instead of the one that the settings name.
 
     Raises:
@@ -257,7 +264,11 @@ def challenge_desk(
     ours = {"enabled", "accept_client_recognition", "recogniser"}
     options = ChallengeOptions(**settings.challenge.model_dump(exclude=ours))
     return ChallengeDesk(
-        book=ChallengeBook(options, random),
+        book=(
+            ChallengeBook(options, random)
+            if settings.server.workers == 1
+            else SharedChallengeBook(options, random, vault)
+        ),
         options=options,
         recogniser=recogniser or _recogniser(settings.challenge.recogniser),
         accept_client_recognition=settings.challenge.accept_client_recognition,

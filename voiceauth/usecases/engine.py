@@ -35,6 +35,7 @@ from voiceauth.usecases.raise_alerts import AlertDesk
 from voiceauth.usecases.rekey_voiceprints import RekeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard
 from voiceauth.usecases.second_person import ApprovalDesk, ApprovalRules
+from voiceauth.usecases.shared_challenges import SharedChallengeBook
 from voiceauth.usecases.step_up_desk import StepUpDesk
 from voiceauth.usecases.troubles import TroubleBook
 
@@ -63,7 +64,7 @@ class ChallengeDesk:
         accept_client_recognition: whether a client may send what its own recogniser heard.
     """
 
-    book: ChallengeBook
+    book: ChallengeBook | SharedChallengeBook
     options: ChallengeOptions
     recogniser: Recognizer | None = None
     accept_client_recognition: bool = True

@@ -182,6 +182,15 @@ CREATE TABLE step_ups (
 CREATE INDEX step_ups_by_subject ON step_ups (subject_key)
 """
 
+_CHALLENGES = """
+CREATE TABLE challenges (
+    row_key BLOB PRIMARY KEY CHECK (length(row_key) = 32),
+    due_ms INTEGER,
+    last_ms INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST,
     _RECORDINGS,
@@ -194,6 +203,7 @@ MIGRATIONS: tuple[str, ...] = (
     _ALERTS,
     _CHANGES,
     _STEP_UPS,
+    _CHALLENGES,
 )
 """Scripts in order; entry n leads from version n to n + 1. Never edit one that was released."""
 

@@ -40,6 +40,7 @@ from voiceauth.vault import codec, ledger_rows, tombstone_rows
 from voiceauth.vault.alert_rows import AlertRows
 from voiceauth.vault.approval_store import ApprovalRows
 from voiceauth.vault.attempt_rows import AttemptRows
+from voiceauth.vault.challenge_rows import ChallengeRows
 from voiceauth.vault.change_rows import ChangeRows
 from voiceauth.vault.codec import SubjectRecord
 from voiceauth.vault.faults import translated
@@ -66,7 +67,7 @@ class _Row:
     consent: bytes | None = field(repr=False)
 
 
-class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows):
+class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, ChallengeRows):
     """One transaction. Not thread-safe, and of no use after its ``with`` block."""
 
     def __init__(self, connection: sqlite3.Connection, sealer: Sealer, *, writable: bool) -> None:
