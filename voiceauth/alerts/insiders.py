@@ -2,8 +2,8 @@
 """Rules about people at work: more than on other days, or at hours at which they are not there.
 
 The baseline is each principal's own, made of its active days, by median and median deviation, so
-that a few odd days do not move it; what lies above the limit enters it cut down to the limit, so
-that it cannot be taught slowly. A principal without history is held against everybody's.
+that a few odd days do not move it; what lies far above the median enters it cut down, so that it
+cannot be taught slowly. A principal without history is held against everybody's.
 """
 
 import math
@@ -118,21 +118,26 @@ class Volumes:
         return Found(key, counts, tuple(days.records))
 
     def _worth(self, days: _Days) -> int:
-        return min(days.now, math.ceil(self._limit(days)))
+        past = self._measure(days)
+        return min(days.now, math.ceil(self._usual(past) if past else self._rule.newcomer))
 
     def _limit(self, days: _Days) -> float:
-        rule = self._rule
-        if len(days.past) >= rule.least_days:
-            return self._above(days.past)
-        everybody = self._roster.everybody(rule.least_days)
-        return self._above(everybody) if everybody else float(max(rule.least, rule.newcomer))
+        rule, past = self._rule, self._measure(days)
+        if not past:
+            return float(max(rule.least, rule.newcomer))
+        return max(float(rule.least), self._usual(past), rule.over_busiest * max(past))
 
-    def _above(self, past: list[int]) -> float:
+    def _measure(self, days: _Days) -> list[int]:
+        """Return the days that a principal is held against: its own, or everybody's."""
+        enough = self._rule.least_days
+        return days.past if len(days.past) >= enough else self._roster.everybody(enough)
+
+    def _usual(self, past: list[int]) -> float:
         middle = median(past)
         spread = _MAD_TO_SIGMA * median(abs(one - middle) for one in past)
-        # Counts vary by their square root at least, however alike the last days happened to be.
-        deviation = max(spread, math.sqrt(middle), 1.0)
-        return max(float(self._rule.least), middle + self._rule.deviations * deviation)
+        # However alike the last days happened to be: counts vary by their square root at least.
+        least = max(math.sqrt(middle), self._rule.variation * middle, 1.0)
+        return middle + self._rule.deviations * max(spread, least)
 
 
 class Hours:
@@ -180,12 +185,16 @@ class Hours:
 
 
 def _share(past: list[int], slot: int) -> Rate:
-    """Return the share of days with work at this hour or beside it, weekends by themselves."""
+    """Return the share of days with work at this hour or beside it.
+
+    Weekends are held against weekends; where there are none, nobody works then.
+    """
     first = slot - slot % _HOURS
     around = 0
     for beside in (-1, 0, 1):
         around |= 1 << (first + (slot - first + beside) % _HOURS)
-    return sum(1 for one in past if one & around) / len(past)
+    alike = [one for one in past if (one >> _HOURS != 0) == (slot >= _HOURS)]
+    return sum(1 for one in alike if one & around) / len(alike) if alike else 0.0
 
 
 def _zone(name: str) -> tzinfo:

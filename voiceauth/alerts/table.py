@@ -161,6 +161,8 @@ class VolumeRule(_Staff):
     Attributes:
         weight: path of a number that an entry counts for; at least 1 each.
         deviations: above the median, in robust standard deviations.
+        variation: least standard deviation, as a share of the median.
+        over_busiest: and so many times the busiest of its days.
         least: never with fewer on the day.
         newcomer: most of a principal without history, where nobody else has any either.
     """
@@ -168,6 +170,8 @@ class VolumeRule(_Staff):
     kind: Literal["volume"]
     weight: str = ""
     deviations: float = Field(gt=0)
+    variation: float = Field(0.3, ge=0)
+    over_busiest: float = Field(ge=1)
     least: int = Field(ge=1)
     newcomer: int = Field(ge=1)
 

@@ -3,6 +3,8 @@
 
 import asyncio
 import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from typing import Annotated
 
@@ -13,9 +15,10 @@ from voiceauth.cli.options import settings_of
 from voiceauth.cli.reach import address_of, client_of
 from voiceauth.cli.render import output, print_json
 from voiceauth.config import Settings
-from voiceauth.errors import DependencyError, EngineError
+from voiceauth.errors import DependencyError, EngineError, IntegrityError
 from voiceauth.service.server import serve as serve_engine
 from voiceauth.service.supervisor import Supervisor, end_with
+from voiceauth.usecases.alert_setup import tell_of_failed_start
 from voiceauth.usecases.assemble import assembled
 
 
@@ -45,7 +48,12 @@ def serve(
     if settings.server.workers > 1:
         Supervisor(settings, work, time.monotonic).run()
         return
-    with assembled(settings) as engine:
+    with ExitStack() as stack:
+        try:
+            engine = stack.enter_context(assembled(settings))
+        except (DependencyError, IntegrityError) as error:
+            tell_of_failed_start(settings.alerts, error.code, datetime.now(UTC))
+            raise
         asyncio.run(serve_engine(engine, settings))
 
 
@@ -56,6 +64,8 @@ def work(settings: Settings, number: int, supervisor: Connection) -> None:
         with assembled(settings, worker=number) as engine:
             asyncio.run(serve_engine(engine, settings, ready=supervisor.send))
     except EngineError as error:
+        if number == 0 and isinstance(error, DependencyError | IntegrityError):
+            tell_of_failed_start(settings.alerts, error.code, datetime.now(UTC))
         typer.echo(f"Error: worker {number}: {error.public}", err=True)
         raise SystemExit(1) from error
 

@@ -76,6 +76,13 @@ class AlertSettings(Section):
         description="Time between two audits of the whole ledger while the server runs; 0 means "
         "none.",
     )
+    failed_voice_hours: float = Field(
+        24.0,
+        ge=0,
+        le=168,
+        description="How long the voice of a rejected call is remembered, in memory alone, to "
+        "notice that it comes again under another name; 0 remembers none.",
+    )
     deliver: bool = Field(
         default=True, description="Hand alerts over from this process; they are kept in any case."
     )

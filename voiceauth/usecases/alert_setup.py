@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from voiceauth.adapters import SystemClock
 from voiceauth.alerts.jsonl import FileSink
@@ -12,14 +13,15 @@ from voiceauth.alerts.syslog import Collector, SyslogSink, Transport
 from voiceauth.alerts.table import rules
 from voiceauth.alerts.webhook import Address, WebhookSink
 from voiceauth.config import AlertSettings, SinkSettings
-from voiceauth.errors import SettingsError, SinkError
+from voiceauth.errors import EngineError, SettingsError, SinkError
 from voiceauth.keys.secret_file import read_secret
-from voiceauth.ports import AlertSink, AlertVault, Clock
+from voiceauth.ports import AlertSink, AlertVault, Clock, Random, Scorer, VoiceMemory
 from voiceauth.types import Alert, AlertId, Severity, TenantId
 from voiceauth.units import Seconds
 from voiceauth.usecases.deliver_alerts import AlertPost
 from voiceauth.usecases.engine import Chore
-from voiceauth.usecases.raise_alerts import AlertDesk, LedgerWatch, Outlet
+from voiceauth.usecases.failed_voices import FailedVoices
+from voiceauth.usecases.raise_alerts import AlertDesk, LedgerWatch, Outlet, cry_out, note_troubles
 from voiceauth.usecases.troubles import TroubleBook
 
 _HOUR_SECONDS: Seconds = 3600.0
@@ -68,7 +70,10 @@ def alert_chores(
         return ()
     watch = LedgerWatch(desk)
     watch.begin()
-    chores = [Chore("alerts", settings.every_seconds, watch.run)]
+    chores = [
+        Chore("alerts", settings.every_seconds, watch.run),
+        Chore("troubles", settings.every_seconds, partial(note_troubles, desk)),
+    ]
     if settings.deliver and desk.outlets:
         post = AlertPost(desk)
         chores.append(Chore("alert delivery", settings.every_seconds, post.run, at_end=False))
@@ -77,6 +82,34 @@ def alert_chores(
         seldom = SeldomAudit(audit, desk.clock, every)
         chores.append(Chore("ledger audit", _HOUR_SECONDS, seldom.run, at_end=False))
     return tuple(chores)
+
+
+def failed_voices(
+    settings: AlertSettings, scorer: Scorer, clock: Clock, random: Random
+) -> VoiceMemory | None:
+    """Return the memory of rejected voices, None where it or the alerts are switched off."""
+    if not (settings.enabled and settings.failed_voice_hours):
+        return None
+    kept = settings.failed_voice_hours * _HOUR_SECONDS
+    return FailedVoices(scorer, clock, random, kept_seconds=kept)
+
+
+def tell_of_failed_start(settings: AlertSettings, code: str, at: datetime) -> int:
+    """Tell the sinks that the engine could not start; return how many took it.
+
+    Whatever is wrong with the alerts themselves must not hide why the engine did not start.
+
+    Args:
+        settings: of the alerts.
+        code: of the error.
+        at: when.
+    """
+    if not settings.enabled:
+        return 0
+    try:
+        return cry_out(rules(settings.rules), outlets(settings, SystemClock()), code, at)
+    except EngineError:
+        return 0
 
 
 @dataclass(slots=True)

@@ -33,7 +33,7 @@ from voiceauth.ports import Clock, ManagedKeys, Random, Recognizer, Vault
 from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.scoring.scorer import CalibratedScorer
 from voiceauth.types import FactorKind, LivenessLayer, Route, TenantId
-from voiceauth.usecases.alert_setup import alert_chores, alert_desk
+from voiceauth.usecases.alert_setup import alert_chores, alert_desk, failed_voices
 from voiceauth.usecases.attempt_desk import attempt_desk
 from voiceauth.usecases.backup_chores import backup_chores, backup_desk
 from voiceauth.usecases.canary import Hearing
@@ -45,7 +45,6 @@ from voiceauth.usecases.engine import (
     EnrolmentRules,
     RetentionRules,
 )
-from voiceauth.usecases.failed_voices import FailedVoices
 from voiceauth.usecases.filling_gallery import FillingGallery
 from voiceauth.usecases.follow_changes import ChangeTidier, GalleryFollower
 from voiceauth.usecases.instruments import continuity_of, speech_options, spoof_layer
@@ -187,7 +186,7 @@ def assemble(
                 Chore("old step-ups", _HOUR_SECONDS, step_up_chore(step_ups, vault)),
             ),
             alerts=desk,
-            voices=None if desk is None else FailedVoices(scorer, clock, random),
+            voices=failed_voices(settings.alerts, scorer, clock, random),
             troubles=troubles,
         )
         engine = with_previous(settings, engine, vault)

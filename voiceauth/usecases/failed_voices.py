@@ -28,7 +28,7 @@ from voiceauth.usecases.probe import Probe
 
 MOST_VOICES = 500
 MOST_TENANTS = 200
-KEPT_SECONDS: Seconds = 604_800.0
+KEPT_SECONDS: Seconds = 86_400.0
 FALSE_MATCH_RATE: Rate = 0.02
 """Chance that somebody new is taken for any of the remembered voices."""
 _LOOKED_AT = 5
@@ -53,6 +53,7 @@ class FailedVoices:
         scorer: of the engine.
         clock: of which only the steady counter matters.
         random: makes tokens.
+        kept_seconds: after that a voice is forgotten.
         false_match_rate: see ``FALSE_MATCH_RATE``.
     """
 
@@ -62,11 +63,13 @@ class FailedVoices:
         clock: Clock,
         random: Random,
         *,
+        kept_seconds: Seconds = KEPT_SECONDS,
         false_match_rate: Rate = FALSE_MATCH_RATE,
     ) -> None:
         self._scorer = scorer
         self._clock = clock
         self._random = random
+        self._kept = kept_seconds
         self._rate = false_match_rate
         self._heard: dict[TenantId, deque[_Heard]] = {}
         self._lock = threading.Lock()
@@ -84,7 +87,7 @@ class FailedVoices:
         with self._lock:
             heard = self._of(tenant)
             now = self._clock.monotonic()
-            while heard and now - heard[0].at > KEPT_SECONDS:
+            while heard and now - heard[0].at > self._kept:
                 heard.popleft()
             token = self._known(heard, voice, net_seconds, bandwidth, snr_db) or self._new_token()
             heard.append(_Heard(now, voice, net_seconds, token))

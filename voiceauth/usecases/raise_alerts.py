@@ -98,10 +98,11 @@ class LedgerWatch:
         Raises:
             StorageError: the vault cannot be read or written.
         """
-        with self._desk.vault.read() as view:
-            known = bool(view.alert_memory())
-        if not known:
-            self._restored()
+        head = self._desk.vault.ledger_head()
+        with self._desk.vault.begin() as transaction:
+            if not transaction.alert_memory():  # here, as another process may begin, too
+                standing = self._begun(history=head)
+                transaction.put_alert_memory(self._written(standing))
 
     def run(self) -> None:
         """Look once, as far as there are entries.
@@ -137,27 +138,14 @@ class LedgerWatch:
         if abs(offset - self._offset) > _CLOCK_SECONDS:
             desk.troubles.tell("clock", "clock_jumped")
         self._offset = offset
-        taken = desk.troubles.take()
-        if not taken:
-            return
-        try:
-            with desk.vault.begin() as transaction:
-                for (place, code), count in sorted(taken.items()):
-                    body = {"place": place, "code": code, "count": count}
-                    transaction.append(
-                        at=desk.clock.now(), tenant=INSTALLATION, event=TROUBLE, body=body
-                    )
-        except EngineError:
-            desk.troubles.give_back(taken)
-            raise
+        note_troubles(desk)
 
     def _restored(self) -> _Standing:
         with self._desk.vault.read() as view:
             parts = dict(view.alert_memory())
         if not parts:
-            standing = self._begun(history=self._desk.vault.ledger_head())
-            self._commit(standing, ())
-            return standing
+            self.begin()
+            return self._restored()
         seal = parts.pop(_SEAL, "")
         if not hmac.compare_digest(seal.encode(), self._seal(parts).encode()):
             raise IntegrityError(detail="what the alert rules remember was changed")
@@ -215,16 +203,20 @@ class LedgerWatch:
         return Observation(sequence, at, INSTALLATION, TROUBLE, body)
 
     def _commit(self, standing: _Standing, alerts: Iterable[Alert]) -> None:
-        head = standing.head
-        cursor = json.dumps([head.sequence, head.entry_hash.hex(), standing.history])
-        changed = {**standing.evaluator.changed(), _CURSOR: cursor}
-        standing.parts.update(changed)
-        changed[_SEAL] = self._seal(standing.parts)
+        changed = self._written(standing)
         with self._desk.vault.begin() as transaction:
             for alert in alerts:
                 self._raise(transaction, alert)
             transaction.put_alert_memory(changed, anew=standing.fresh)
         standing.fresh = False
+
+    def _written(self, standing: _Standing) -> dict[str, str]:
+        """Return what of the memory has changed, sealed together with the rest."""
+        head = standing.head
+        cursor = json.dumps([head.sequence, head.entry_hash.hex(), standing.history])
+        changed = {**standing.evaluator.changed(), _CURSOR: cursor}
+        standing.parts.update(changed)
+        return {**changed, _SEAL: self._seal(standing.parts)}
 
     def _raise(self, transaction: AlertTransaction, alert: Alert) -> None:
         if transaction.alert(alert.alert) is not None:
@@ -254,6 +246,27 @@ class LedgerWatch:
             return
         self._cried = now
         cry_out(self._desk.rules, self._desk.outlets, error.code, self._desk.clock.now())
+
+
+def note_troubles(desk: AlertDesk) -> None:
+    """Write what went wrong in this process into the ledger, where one process looks at it.
+
+    Raises:
+        StorageError: the vault cannot be written; the trouble is kept.
+    """
+    taken = desk.troubles.take()
+    if not taken:
+        return
+    try:
+        with desk.vault.begin() as transaction:
+            for (place, code), count in sorted(taken.items()):
+                body = {"place": place, "code": code, "count": count}
+                transaction.append(
+                    at=desk.clock.now(), tenant=INSTALLATION, event=TROUBLE, body=body
+                )
+    except EngineError:
+        desk.troubles.give_back(taken)
+        raise
 
 
 def cry_out(

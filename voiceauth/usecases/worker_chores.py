@@ -9,8 +9,9 @@ from voiceauth.usecases.follow_changes import (
     GalleryFollower,
 )
 
-OF_EVERY_PROCESS = frozenset({"voiceprints", "gallery"})
-"""What looks after this process's own gallery; everything else looks after the vault."""
+OF_EVERY_PROCESS = frozenset({"voiceprints", "gallery", "troubles"})
+"""What looks after this process's own gallery, or tells of its own trouble; everything else looks
+after the vault."""
 
 
 def shared_out(

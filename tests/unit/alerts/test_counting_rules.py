@@ -175,7 +175,7 @@ def test_an_enrolment_after_a_failure_is_an_alert() -> None:
 
     (alert,) = raised(evaluator, other, rejection(2, 60), enrolled)
 
-    assert alert.severity is Severity.CRITICAL
+    assert alert.severity is Severity.HIGH
     assert alert.records == (2, 3)
 
 

@@ -48,7 +48,7 @@ def test_far_more_than_on_other_days_is_an_alert() -> None:
     counts = dict(alert.counts)
     assert (alert.about, alert.pseudonym, alert.tenant) == ("by", somebody("eve"), "")
     assert counts["usual"] == 61
-    assert counts["limit"] < counts["records"] < 140
+    assert counts["limit"] < counts["records"] < 180
     assert len(alert.records) == 10
 
 

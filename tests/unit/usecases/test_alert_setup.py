@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_engine import CosineScorer
 from noted import entry, somebody
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
 from voiceauth.alerts.jsonl import FileSink
 from voiceauth.alerts.syslog import SyslogSink
 from voiceauth.alerts.webhook import WebhookSink
+from voiceauth.cli.app import app
 from voiceauth.config import AlertSettings, Settings, SinkSettings
 from voiceauth.errors import (
     ChainBrokenError,
@@ -24,8 +27,10 @@ from voiceauth.usecases.alert_setup import (
     SeldomAudit,
     alert_chores,
     alert_desk,
+    failed_voices,
     outlets,
     send_test_alert,
+    tell_of_failed_start,
 )
 from voiceauth.usecases.replay_alerts import replay_file
 from voiceauth.usecases.troubles import TroubleBook
@@ -126,10 +131,45 @@ def test_what_is_delivered_needs_a_receiver_and_leave(tmp_path: Path) -> None:
     """Without sinks, or in a process that does not deliver, nothing is handed over."""
     sinks = {"lines": SinkSettings(kind="file", path=tmp_path / "alerts.jsonl")}
 
-    assert set(chores_of(tmp_path, AlertSettings())) == {"alerts", "ledger audit"}
+    assert set(chores_of(tmp_path, AlertSettings())) == {"alerts", "troubles", "ledger audit"}
     assert "alert delivery" in chores_of(tmp_path, AlertSettings(sinks=sinks))
     assert "alert delivery" not in chores_of(tmp_path, AlertSettings(sinks=sinks, deliver=False))
-    assert set(chores_of(tmp_path, AlertSettings(ledger_audit_hours=0))) == {"alerts"}
+    assert set(chores_of(tmp_path, AlertSettings(ledger_audit_hours=0))) == {"alerts", "troubles"}
+
+
+def test_rejected_voices_are_remembered_only_where_that_is_wanted() -> None:
+    """Zero hours, or no alerts, mean no memory of anybody's voice."""
+    parts = (CosineScorer(), FakeClock(), FakeRandom())
+
+    assert failed_voices(AlertSettings(), *parts) is not None
+    assert failed_voices(AlertSettings(failed_voice_hours=0), *parts) is None
+    assert failed_voices(AlertSettings(enabled=False), *parts) is None
+
+
+def test_a_start_that_fails_is_told(tmp_path: Path) -> None:
+    """A ledger that is refused at the start, or keys that are away, reach the receivers."""
+    sinks = {"lines": SinkSettings(kind="file", path=tmp_path / "alerts.jsonl")}
+
+    assert tell_of_failed_start(AlertSettings(sinks=sinks), "chain_broken", AT) == 1
+    assert json.loads((tmp_path / "alerts.jsonl").read_text())["rule"] == "ledger-trouble"
+    off = AlertSettings(sinks=sinks, enabled=False)
+    assert tell_of_failed_start(off, "chain_broken", AT) == 0
+    broken = AlertSettings(sinks=sinks, rules=tmp_path / "none.toml")
+    assert tell_of_failed_start(broken, "chain_broken", AT) == 0
+
+
+def test_a_server_that_cannot_open_its_vault_tells_of_it(tmp_path: Path) -> None:
+    """``voiceauth serve`` cries out before it gives up."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "vault.db").write_bytes(b"")
+    (tmp_path / "voiceauth.toml").write_text(
+        f'[storage]\ndata_dir = "{tmp_path / "data"}"\n'
+        f'[alerts.sinks.lines]\nkind = "file"\npath = "{tmp_path / "alerts.jsonl"}"\n'
+    )
+    done = CliRunner().invoke(app, ["--config", str(tmp_path / "voiceauth.toml"), "serve"])
+
+    assert done.exit_code == 1
+    assert json.loads((tmp_path / "alerts.jsonl").read_text())["rule"] == "key-trouble"
 
 
 def test_an_audit_is_done_when_it_is_due_and_not_before() -> None:

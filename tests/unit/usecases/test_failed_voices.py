@@ -61,7 +61,7 @@ def test_a_comparison_without_support_is_another_voice() -> None:
     assert heard(voices, made_up_embedding(1), seconds=1.0) != first
 
 
-def test_after_a_week_a_voice_is_forgotten() -> None:
+def test_after_a_day_a_voice_is_forgotten() -> None:
     """By the steady counter: the clock on the wall does not matter."""
     clock = FakeClock()
     voices = memory(clock)
