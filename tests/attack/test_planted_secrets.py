@@ -18,7 +18,7 @@ from voiceauth.client import Client, EnrolOptions, VerifyOptions
 from voiceauth.config import LogSettings
 from voiceauth.errors import EngineError
 from voiceauth.service import serve
-from voiceauth.types import EnrolmentOutcome
+from voiceauth.types import EnrolmentOutcome, Operation, Plan, SubjectId, TenantId
 from voiceauth.wire.metadata import REQUEST_ID
 
 PHONE, CARD, NATIONAL = "+447700900123", "4111111111111111", "078-05-1120"
@@ -51,6 +51,11 @@ async def call_with_secrets(address: str) -> None:
             async with client.verify(VerifyOptions(CARD, "bank", PHONE, PCM, CARD)) as verify:
                 await verify.run(pieces(CLAIMED))
         await client.opt_out("bank", NATIONAL)
+        plan = Plan(Operation.SUBJECT_EXPORT, TenantId("bank"), (SubjectId(PHONE),))
+        with pytest.raises(EngineError):
+            await client.approvals.request(plan)
+        with pytest.raises(EngineError):
+            await client.approvals.erase_subjects("bank", [PHONE, NATIONAL], CARD)
     async with grpc.aio.insecure_channel(address) as channel:
         ask: Any = channel.unary_unary(
             "/voiceauth.v1.InformationService/GetInformation", None, None

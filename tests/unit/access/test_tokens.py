@@ -4,14 +4,16 @@ import json
 import threading
 from typing import Any
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from issuer import ATTACKS, AUDIENCE, ISSUER, KEYS, claims, document, jwk, token
 
-from voiceauth.access.keysets import RETRY_SECONDS, KeySet, read_keys
+from voiceauth.access.keysets import LARGEST_BYTES, RETRY_SECONDS, KeySet, read_keys
 from voiceauth.access.principal import Means, Principal
 from voiceauth.access.roles import Role
-from voiceauth.access.tokens import TokenChecker, TokenRules
+from voiceauth.access.tokens import LARGEST_TOKEN, TokenChecker, TokenRules
+from voiceauth.config import TokenSettings
 from voiceauth.errors import DependencyError, UnauthenticatedError
 from voiceauth.testing.fakes import EPOCH, FakeClock
 from voiceauth.types import TenantId
@@ -243,6 +245,89 @@ def test_while_one_thread_fetches_the_others_go_on() -> None:
 
     go_on.set()
     thread.join()
+
+
+@pytest.mark.parametrize("year", [2000, 2199])
+def test_times_are_held_against_the_engines_clock_alone(year: int) -> None:
+    """Whatever the machine's own clock says, the clock that was handed in decides."""
+    now = EPOCH.replace(year=year)
+    text = token(now, nbf=int(now.timestamp()))
+
+    assert checker().principal(text, now, None).name == "jo@bank.example"
+
+
+def test_the_rules_are_the_documented_ones() -> None:
+    """What nobody has set is what the settings' reference says."""
+    rules, settings = TokenRules(ISSUER, AUDIENCE), TokenSettings()
+
+    assert (rules.leeway_seconds, rules.longest_seconds) == (30.0, 3600.0)
+    assert (rules.bound_only, rules.tenant_claim, rules.roles_claim) == (False, "tenant", "roles")
+    assert rules.algorithms == {"ES256", "EdDSA", "RS256"} == set(settings.algorithms)
+    assert (LARGEST_TOKEN, LARGEST_BYTES, RETRY_SECONDS) == (6000, 262_144, 10.0)
+    for name in ("leeway_seconds", "longest_seconds", "bound_only", "tenant_claim", "roles_claim"):
+        assert getattr(rules, name) == getattr(settings, name)
+
+
+def test_a_token_is_looked_at_up_to_the_longest() -> None:
+    """The last length that is read, and the first that is not."""
+    assert detail_of("x" * 6000) == "token_malformed"
+    assert detail_of("x" * 6001) == "token_too_long"
+
+
+def test_a_token_that_names_no_key_finds_none() -> None:
+    """Not even one that the issuer has called after nothing."""
+    listed = [jwk("ES256", KEYS["ES256"], name) for name in ("None", "X", "other")]
+    keys = KeySet(
+        lambda: json.dumps({"keys": listed}).encode(),
+        FakeClock(),
+        refresh_seconds=300,
+        stale_seconds=3600,
+    )
+    unnamed = jwt.encode(claims(EPOCH), KEYS["ES256"], algorithm="ES256")
+
+    with pytest.raises(UnauthenticatedError) as caught:
+        TokenChecker(TokenRules(ISSUER, AUDIENCE), keys).principal(unnamed, EPOCH, None)
+    assert caught.value.detail == "token_key_unknown"
+
+
+@pytest.mark.parametrize("claim", ["iat", "exp", "nbf"])
+@pytest.mark.parametrize("value", [1e11, -1e11, "1", [1]])
+def test_a_time_beyond_any_calendar_is_none(claim: str, value: object) -> None:
+    """Neither far ones nor texts come as far as a comparison."""
+    assert detail_of(token(EPOCH, **{claim: value})) == "token_claims"
+
+
+@pytest.mark.parametrize("claim", ["iss", "aud", "sub", "exp", "iat"])
+def test_a_token_without_one_of_its_claims_is_refused(claim: str) -> None:
+    """What the rules are held against has to be there."""
+    assert detail_of(token(EPOCH, **{claim: None})) == "token_malformed"
+
+
+def test_a_life_of_exactly_the_longest_is_taken() -> None:
+    """The limit belongs to what is allowed, and a second more does not."""
+    moment = int(EPOCH.timestamp())
+
+    assert checker().principal(token(EPOCH, exp=moment + 3600), EPOCH, None)
+    assert detail_of(token(EPOCH, exp=moment + 3601)) == "token_lives_too_long"
+
+
+def test_a_subject_of_256_letters_is_a_name() -> None:
+    """The longest name that stands for somebody."""
+    assert checker().principal(token(EPOCH, sub="x" * 256), EPOCH, None).name == "x" * 256
+
+
+@pytest.mark.parametrize("failure", [ValueError, TypeError, jwt.PyJWTError])
+def test_whatever_the_library_raises_is_a_refusal(
+    failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No odd token becomes a fault of the engine, whichever way the library stumbles over it."""
+
+    def stumble(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(jwt, "decode", stumble)
+
+    assert detail_of(token(EPOCH)) == "token_malformed"
 
 
 def test_a_token_says_who_the_person_is_where_that_is_asked_for() -> None:
