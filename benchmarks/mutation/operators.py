@@ -165,7 +165,10 @@ def _shortened(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
     if isinstance(node, ast.comprehension):
         lists = {"ifs": node.ifs}
     elif isinstance(node, ast.Call):
-        lists = {"args": node.args if len(node.args) > 1 else [], "keywords": node.keywords}
+        # Without its first argument a call is a plain mistake that any test finds.
+        for place, gone in enumerate(node.args[1:], start=1):
+            yield _with(node, args=_without(node.args, place)), gone
+        lists = {"keywords": node.keywords}
     elif isinstance(node, ast.Tuple | ast.List | ast.Set):
         lists = {"elts": [] if isinstance(getattr(node, "ctx", None), ast.Store) else node.elts}
     elif isinstance(node, ast.Dict):

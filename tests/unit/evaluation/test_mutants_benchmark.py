@@ -24,7 +24,7 @@ def names(source: str) -> list[str]:
         ("a = True", ["True -> False"]),
         ("a = b'x'", ["b'x' -> b'xX'"]),
         ("a = b if c else d", ["b if c else d -> d if c else b"]),
-        ("a = max(b, c)", ["max(b, c) -> min(b, c)", "max(b, c) without b"]),
+        ("a = max(b, c)", ["max(b, c) -> min(b, c)", "max(b, c) without c"]),
         ("a = f(b=c)", ["f(b=c) without b=c"]),
         ("a = [b]", ["[b] without b"]),
         ("a = {b: c}", ["{b: c} without b"]),
