@@ -125,3 +125,54 @@ def test_an_issuer_is_asked_again_after_ten_seconds() -> None:
         assert keys.key("made-up") is None
 
     assert asked == [0.0, 10.0]
+
+
+def test_keys_that_are_fresh_are_not_fetched_again() -> None:
+    """Not even long after the pause between two tries, up to the last second."""
+    clock, asked = FakeClock(), []
+
+    def fetch() -> bytes:
+        asked.append(clock.monotonic())
+        return listing(GOOD)
+
+    keys = KeySet(fetch, clock, refresh_seconds=300, stale_seconds=3600)
+    for seconds in (0.0, 60.0, 239.0, 1.0):
+        clock.advance(seconds)
+        assert keys.key("good") is not None
+
+    assert asked == [0.0, 300.0]
+
+
+class Watched:
+    """A lock that notes whether whoever takes it would have waited for it."""
+
+    def __init__(self) -> None:
+        self.waits: list[bool] = []
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Take it."""
+        self.waits.append(blocking)
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+
+
+def test_only_who_has_nothing_to_go_on_with_waits_for_another_threads_fetch() -> None:
+    """Without keys and with stale ones, yes; with old keys, or for an unknown name, no."""
+    clock, lock = FakeClock(), Watched()
+    keys = KeySet(lambda: listing(GOOD), clock, refresh_seconds=300, stale_seconds=3600)
+    keys._fetching = lock  # type: ignore[assignment]
+
+    def waits(seconds: float, name: str) -> list[bool]:
+        clock.advance(seconds)
+        lock.waits.clear()
+        keys.key(name)
+        return list(lock.waits)
+
+    assert waits(0, "good") == [True]
+    assert waits(299, "good") == []
+    assert waits(1, "good") == [False]
+    assert waits(3599, "good") == [False]
+    assert waits(3600, "good") == [True]
+    assert waits(100, "made-up") == [False]
