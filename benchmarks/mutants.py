@@ -105,8 +105,13 @@ def naming(files: Sequence[Path], module: str) -> list[Path]:
 
 
 def run(files: Sequence[Path]) -> int:
-    """Run test files in this process; return pytest's exit code."""
-    return int(pytest.main([*OPTIONS, *map(str, files)]))
+    """Run test files in this process, one after the other, up to the first that fails.
+
+    Returns:
+        pytest's exit code.
+    """
+    codes = (int(pytest.main([*OPTIONS, str(one)])) for one in files)
+    return next((code for code in codes if code != _PASSED), _PASSED)
 
 
 def forget() -> None:
@@ -170,13 +175,12 @@ def survivors(room: str, only: str) -> Iterator[Survivor | None]:
             continue
         module = f"voiceauth.{room}.{file.stem}"
         first = naming(files, module)
-        rest = [one for one in files if one not in first]
+        order = [*first, *(one for one in files if one not in first)]
         source = file.read_text(encoding="utf-8")
-        if outcome(unchanged(source), module, file, files) != _PASSED:
+        if outcome(unchanged(source), module, file, order) != _PASSED:
             raise RuntimeError(f"{module} does not pass its tests unchanged")
         for mutant in mutants(source):
-            codes = (outcome(mutant, module, file, part) for part in (first, rest) if part)
-            if all(code == _PASSED for code in codes):
+            if outcome(mutant, module, file, order) == _PASSED:
                 yield Survivor(str(file.relative_to(ROOT)), mutant.name, mutant.line)
             else:
                 yield None

@@ -63,6 +63,13 @@ def test_a_key_that_the_library_stumbles_over_is_left_out(
     assert set(read_keys(listing(GOOD | {"kid": "odd"}, GOOD))) == {"good"}
 
 
+def test_a_private_key_in_the_open_is_left_out() -> None:
+    """An issuer that publishes it has lost it: everybody could sign with it."""
+    private = jwt.algorithms.ECAlgorithm.to_jwk(KEYS["ES256"], as_dict=True)
+
+    assert set(read_keys(listing(private | {"kid": "lost"}, GOOD))) == {"good"}
+
+
 def test_a_key_without_a_use_is_taken() -> None:
     """The standard lets an issuer leave it out; a key without a name is of no use, though."""
     bare = {name: value for name, value in GOOD.items() if name != "use"}
