@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from voiceauth.decision.policy import Policy
+from voiceauth.decision.verdict import Decider
+from voiceauth.types import Decision, Liveness, LivenessSlot, LivenessState, Reason, Score
+
+SUSPECT = Liveness(synthetic=LivenessSlot(LivenessState.SUSPECT, -9.0, 0.9, 0.4))
+SPEECH = Score(raw=0.5, llr=0.1, false_match_rate=0.4, false_non_match_rate=0.4)
+
+
+@pytest.mark.parametrize(
+    ("score", "seconds", "reason"),
+    [
+        (None, 5.0, Reason.NOT_ENOUGH_SPEECH),
+        (SPEECH, 1.9, Reason.NOT_ENOUGH_SPEECH),
+        (Score(0.5, None, None, 0.1), 5.0, Reason.NO_CALIBRATION_SUPPORT),
+        (Score(0.5, None, 0.1, None), 5.0, Reason.NO_CALIBRATION_SUPPORT),
+        (SPEECH, 5.0, Reason.UNCERTAIN),
+    ],
+)
+def test_a_suspicion_is_told_before_what_else_is_lacking(
+    score: Score | None, seconds: float, reason: Reason
+) -> None:
+    """Too little speech or calibration hides no suspicion of an attack."""
+    outcome = Decider(Policy("p")).look(score, net_seconds=seconds, final=True, liveness=SUSPECT)
+
+    assert outcome.reasons == (Reason.SPOOF_SUSPECTED, reason)
+    assert outcome.decision is not Decision.ACCEPT
+
+
+def test_at_the_floor_there_is_a_score() -> None:
+    """The floor itself is speech enough, and the full length itself is the end."""
+    looked = Decider(Policy("p")).look(SPEECH, net_seconds=2.0, final=False)
+    ended = Decider(Policy("p")).look(SPEECH, net_seconds=15.0, final=False)
+
+    assert (looked.decision, looked.reasons) == (None, (Reason.UNCERTAIN,))
+    assert ended.decision is Decision.STEP_UP
