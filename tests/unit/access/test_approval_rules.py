@@ -278,7 +278,8 @@ def test_who_asks_and_who_approves() -> None:
         for one in Operation
     }
     approving = {
-        role for role in Role for one in Operation if TERMS[one].approve in GRANTS[role].permissions
+        one: {role for role in Role if TERMS[one].approve in GRANTS[role].permissions}
+        for one in Operation
     }
 
     assert asking == {
@@ -286,7 +287,7 @@ def test_who_asks_and_who_approves() -> None:
         Operation.BULK_ERASURE: {Role.PRIVACY_OFFICER},
         Operation.KEY_DESTRUCTION: {Role.OPERATOR, Role.ADMINISTRATOR},
     }
-    assert approving == {Role.PRIVACY_OFFICER, Role.ADMINISTRATOR}
+    assert approving == dict.fromkeys(Operation, {Role.PRIVACY_OFFICER, Role.ADMINISTRATOR})
 
 
 @pytest.mark.parametrize("role", Role)

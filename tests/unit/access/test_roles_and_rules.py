@@ -6,6 +6,7 @@ import pytest
 from voiceauth.access.principal import Means, Principal
 from voiceauth.access.roles import (
     GRANTS,
+    Grant,
     Permission,
     Role,
     View,
@@ -93,6 +94,11 @@ def test_several_roles_add_up() -> None:
 def test_what_nobody_granted_shows_nothing() -> None:
     """Without a role that grants the permission, the view is masked."""
     assert view_of((), Permission.READ_SUBJECT) is View.MASKED
+
+
+def test_a_grant_is_a_persons_unless_it_says_otherwise() -> None:
+    """Who forgets to say it asks for a second factor too often, never too rarely."""
+    assert not Grant(frozenset(), View.MASKED).machine
 
 
 def test_only_programs_are_machines() -> None:

@@ -36,3 +36,13 @@ def test_at_the_floor_there_is_a_score() -> None:
 
     assert (looked.decision, looked.reasons) == (None, (Reason.UNCERTAIN,))
     assert ended.decision is Decision.STEP_UP
+
+
+def test_the_borderline_rate_is_a_mismatch() -> None:
+    """A rate equal to the share of a single look is within it, and one above is not."""
+    policy = Policy("p", floor_seconds=3.0, full_seconds=3.0, target_false_non_match_rate=0.02)
+    edge = Score(raw=0.1, llr=-4.0, false_match_rate=0.5, false_non_match_rate=0.02)
+    above = Score(raw=0.1, llr=-4.0, false_match_rate=0.5, false_non_match_rate=0.0201)
+
+    assert Decider(policy).look(edge, net_seconds=3.0, final=True).decision is Decision.REJECT
+    assert Decider(policy).look(above, net_seconds=3.0, final=True).decision is Decision.STEP_UP
