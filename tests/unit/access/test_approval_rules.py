@@ -287,7 +287,7 @@ def test_who_asks_and_who_approves() -> None:
         Operation.BULK_ERASURE: {Role.PRIVACY_OFFICER},
         Operation.KEY_DESTRUCTION: {Role.OPERATOR, Role.ADMINISTRATOR},
     }
-    assert approving == dict.fromkeys(Operation, {Role.PRIVACY_OFFICER, Role.ADMINISTRATOR})
+    assert approving == {key: {Role.PRIVACY_OFFICER, Role.ADMINISTRATOR} for key in Operation}
 
 
 @pytest.mark.parametrize("role", Role)

@@ -108,6 +108,25 @@ def test_a_bound_token_holds_with_its_own_certificate_only() -> None:
     assert detail_of(text, None) == "token_of_another_certificate"
 
 
+@pytest.mark.parametrize("named", ["", "\ud800", 7, None])
+@pytest.mark.parametrize("shown", [None, b"", b"o" * 32])
+def test_a_token_that_is_bound_to_no_certificate_holds_with_none(
+    named: object, shown: bytes | None
+) -> None:
+    """An empty or odd name is not the certificate that nobody showed."""
+    text = token(EPOCH, cnf={"x5t#S256": named})
+
+    assert detail_of(text, shown) == "token_of_another_certificate"
+
+
+def test_a_token_may_name_every_role_and_no_assurance() -> None:
+    """All roles are roles; what the issuer does not say of the sign-in is nothing."""
+    principal = checker().principal(token(EPOCH, roles=list(Role)), EPOCH, None)
+
+    assert principal.roles == set(Role)
+    assert (principal.assurance, principal.methods, principal.person) == ("", frozenset(), "")
+
+
 def test_unbound_tokens_may_be_refused_altogether() -> None:
     """An installation may take only tokens that cannot be replayed from elsewhere."""
     assert detail_of(token(EPOCH), b"o" * 32, bound_only=True) == "token_not_bound"
