@@ -166,8 +166,8 @@ def _shortened(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
         lists = {"ifs": node.ifs}
     elif isinstance(node, ast.Call):
         # Without its first argument a call is a plain mistake that any test finds.
-        for place, gone in enumerate(node.args[1:], start=1):
-            yield _with(node, args=_without(node.args, place)), gone
+        for place, argument in enumerate(node.args[1:], start=1):
+            yield _with(node, args=_without(node.args, place)), argument
         lists = {"keywords": node.keywords}
     elif isinstance(node, ast.Tuple | ast.List | ast.Set):
         lists = {"elts": [] if isinstance(getattr(node, "ctx", None), ast.Store) else node.elts}

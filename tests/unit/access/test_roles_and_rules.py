@@ -96,6 +96,13 @@ def test_what_nobody_granted_shows_nothing() -> None:
     assert view_of((), Permission.READ_SUBJECT) is View.MASKED
 
 
+def test_a_principal_shows_nothing_that_it_was_not_given() -> None:
+    """Neither a sign-in nor an assurance, nor who the human being is."""
+    plain = someone(Role.AGENT)
+
+    assert (plain.methods, plain.assurance, plain.person) == (frozenset(), "", "")
+
+
 def test_a_grant_is_a_persons_unless_it_says_otherwise() -> None:
     """Who forgets to say it asks for a second factor too often, never too rarely."""
     assert not Grant(frozenset(), View.MASKED).machine

@@ -313,13 +313,17 @@ def test_a_token_that_names_no_key_finds_none() -> None:
 @pytest.mark.parametrize("value", [1e11, -1e11, "1", [1]])
 def test_a_time_beyond_any_calendar_is_none(claim: str, value: object) -> None:
     """Neither far ones nor texts come as far as a comparison."""
-    assert detail_of(token(EPOCH, **{claim: value})) == "token_claims"
+    changed: dict[str, Any] = {claim: value}
+
+    assert detail_of(token(EPOCH, **changed)) == "token_claims"
 
 
 @pytest.mark.parametrize("claim", ["iss", "aud", "sub", "exp", "iat"])
 def test_a_token_without_one_of_its_claims_is_refused(claim: str) -> None:
     """What the rules are held against has to be there."""
-    assert detail_of(token(EPOCH, **{claim: None})) == "token_malformed"
+    left_out: dict[str, Any] = {claim: None}
+
+    assert detail_of(token(EPOCH, **left_out)) == "token_malformed"
 
 
 def test_a_life_of_exactly_the_longest_is_taken() -> None:
