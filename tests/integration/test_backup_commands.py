@@ -13,6 +13,7 @@ from served import Parts, Served, served
 from typer.testing import CliRunner
 
 from voiceauth.cli.app import app
+from voiceauth.client import SyncClient
 from voiceauth.errors import BusyError, IntegrityError, NotFoundError, PolicyError
 from voiceauth.types import Finding, Level
 from voiceauth.usecases.back_up import list_backups
@@ -214,3 +215,21 @@ async def test_an_engine_without_settings_cannot_look_itself_over(service: Serve
     """It says so."""
     with pytest.raises(PolicyError, match="settings"):
         await service.client.maintenance.diagnose()
+
+
+async def test_the_blocking_client_maintains_likewise(running: Served) -> None:
+    """Same names, same results, same errors."""
+
+    def ask() -> None:
+        with SyncClient(running.listening.target) as client:
+            maintenance = client.maintenance
+            made = maintenance.create_backup()
+            assert [one.backup for one in maintenance.list_backups()] == [made.backup]
+            assert maintenance.verify_backup() == made
+            assert maintenance.drill_backup(made.backup).facts == made
+            with pytest.raises(PolicyError):
+                maintenance.diagnose()
+            with pytest.raises(PolicyError):
+                maintenance.migrate_models()
+
+    await asyncio.to_thread(ask)

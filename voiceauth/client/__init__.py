@@ -23,6 +23,7 @@ Example (asyncio)::
 from voiceauth.client.client import Client
 from voiceauth.client.credentials import ClientFiles, credentials_from, with_token
 from voiceauth.client.errors import ClientError
+from voiceauth.client.maintenance import Maintenance, SyncMaintenance
 from voiceauth.client.streams import EnrolStream, IdentifyStream, VerifyStream, WatchStream
 from voiceauth.client.sync import SyncClient, SyncStream
 from voiceauth.client.types import (
@@ -43,9 +44,11 @@ __all__ = [
     "IdentifyOptions",
     "IdentifyStream",
     "Information",
+    "Maintenance",
     "PolicyInformation",
     "Rekeying",
     "SyncClient",
+    "SyncMaintenance",
     "SyncStream",
     "VerifyOptions",
     "VerifyStream",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator asks of a running server: ``client.maintenance``."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from voiceauth.types import BackupFacts, DrillFacts, Finding, MigrationAction, ModelMigration
 from voiceauth.v1 import maintenance_pb2
@@ -14,6 +14,7 @@ from voiceauth.wire.maintenance import (
     migration_from_wire,
 )
 
+_T = TypeVar("_T")
 Ask = Callable[[str, Any], Awaitable[Any]]
 """Sends a request to a method of the maintenance service, by its name."""
 
@@ -80,3 +81,43 @@ class Maintenance:
             action=action_to_wire(action), drop_waiting=drop_waiting
         )
         return migration_from_wire(await self._ask("MigrateModels", request))
+
+
+class SyncMaintenance:
+    """The blocking twin of ``Maintenance``: same names, same arguments, same errors."""
+
+    def __init__(
+        self, maintenance: Maintenance, wait_for: Callable[[Coroutine[Any, Any, Any]], Any]
+    ) -> None:
+        self._maintenance = maintenance
+        self._wait_for = wait_for
+
+    def create_backup(self) -> BackupFacts:
+        """Make a backup now."""
+        return self._done(self._maintenance.create_backup())
+
+    def list_backups(self) -> tuple[BackupFacts, ...]:
+        """List the archives in the server's directory, oldest first."""
+        return self._done(self._maintenance.list_backups())
+
+    def verify_backup(self, backup: str = "") -> BackupFacts:
+        """Check signature, seal and hashes of an archive, the newest for an empty name."""
+        return self._done(self._maintenance.verify_backup(backup))
+
+    def drill_backup(self, backup: str = "") -> DrillFacts:
+        """Restore an archive beside the installation, see that it works, and throw it away."""
+        return self._done(self._maintenance.drill_backup(backup))
+
+    def diagnose(self) -> tuple[Finding, ...]:
+        """Have the server look its installation over."""
+        return self._done(self._maintenance.diagnose())
+
+    def migrate_models(
+        self, action: MigrationAction = MigrationAction.STATUS, *, drop_waiting: bool = False
+    ) -> ModelMigration:
+        """Look at a migration between two speaker models, finish it, or take it back."""
+        return self._done(self._maintenance.migrate_models(action, drop_waiting=drop_waiting))
+
+    def _done(self, work: Coroutine[Any, Any, _T]) -> _T:
+        done: _T = self._wait_for(work)
+        return done

@@ -17,6 +17,7 @@ from voiceauth.client.alerts import SyncAlerts
 from voiceauth.client.approvals import SyncApprovals
 from voiceauth.client.client import Client
 from voiceauth.client.errors import ClientError
+from voiceauth.client.maintenance import SyncMaintenance
 from voiceauth.client.step_ups import SyncStepUps
 from voiceauth.client.streams import AnsweringStream, CallStream
 from voiceauth.client.types import (
@@ -319,6 +320,11 @@ class SyncClient:
     def approvals(self) -> SyncApprovals:
         """What takes two persons."""
         return SyncApprovals(self._client.approvals, self._thread.wait_for)
+
+    @property
+    def maintenance(self) -> SyncMaintenance:
+        """What an operator asks of a running server."""
+        return SyncMaintenance(self._client.maintenance, self._thread.wait_for)
 
     def rekey_voiceprints(self, tenant: str) -> Iterator[Rekeying]:
         """Give a tenant's voiceprints a new secret; yields until it is finished."""

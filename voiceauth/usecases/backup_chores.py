@@ -56,5 +56,6 @@ def backup_chores(desk: BackupDesk | None) -> tuple[Chore, ...]:
         return ()
     return (
         Chore("erasure journal", _JOURNAL_SECONDS, desk.journal.run),
-        Chore("backup", _LOOK_SECONDS, desk.run),
+        # Not at the end: a command that opens an engine for a moment has other things to do.
+        Chore("backup", _LOOK_SECONDS, desk.run, at_end=False),
     )

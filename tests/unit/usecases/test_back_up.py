@@ -29,6 +29,7 @@ from voiceauth.usecases.back_up import (
     named_backup,
     verify_backup,
 )
+from voiceauth.usecases.backup_chores import backup_chores
 from voiceauth.usecases.backup_keys import write_bundle
 from voiceauth.usecases.canary import SUBJECT, TENANT
 from voiceauth.usecases.drill_backup import drill_backup
@@ -320,3 +321,11 @@ def test_a_bundle_of_keys_is_sealed_and_made_only_on_request(
             secret,
             random=FakeRandom(4),
         )
+
+
+def test_a_command_that_ends_makes_no_backup_of_its_own(live: Installation) -> None:
+    """Only a server that goes on does; erasures are carried over in any case."""
+    chores = {one.name: one.at_end for one in backup_chores(live.desk)}
+
+    assert chores == {"erasure journal": True, "backup": False}
+    assert backup_chores(None) == ()
