@@ -79,7 +79,7 @@ LIBRARY_OWNERS: dict[str, frozenset[str]] = {
     "onnxruntime": frozenset({"models", "training"}),
     "cryptography": frozenset({"keys", "access"}),
     "jwt": frozenset({"access"}),
-    "pyotp": frozenset({"factors"}),
+    "pyotp": frozenset({"factors", "testing"}),
     "argon2": frozenset({"factors"}),
     "pkcs11": frozenset({"keys"}),
     "torch": frozenset({"training"}),

@@ -19,26 +19,37 @@ from rich.console import Console
 
 from voiceauth.cli import options
 from voiceauth.cli.converse import converse
-from voiceauth.cli.demo_callers import DemoCall, DemoScript, attackers, callers, script
+from voiceauth.cli.demo_callers import (
+    DemoCall,
+    DemoScript,
+    attackers,
+    callers,
+    script,
+    stepping_up,
+)
 from voiceauth.cli.demo_screen import AttackTable, PhaseTable, outcome_table
-from voiceauth.cli.live import Update
+from voiceauth.cli.live import Update, reasons_text
 from voiceauth.cli.reach import own_server
 from voiceauth.cli.render import output, print_json
 from voiceauth.client import Client, EnrolOptions, VerifyOptions
 from voiceauth.config import Settings, load
 from voiceauth.errors import InternalError
+from voiceauth.testing.authenticator import Authenticator
 from voiceauth.types import (
     Consent,
     Decision,
     EnrolmentOutcome,
     EnrolmentResult,
+    FactorKind,
     LivenessState,
+    NewFactor,
     Verdict,
 )
 from voiceauth.units import Seconds
 from voiceauth.usecases.check_ledger import verify_ledger
 
 TENANT = "demo"
+STEP_UP_CALL = "step-up"
 POLICY = "demo"
 CONSENT_TEXT = "You agree that the demo makes a voiceprint of your voice and deletes it at its end."
 LEAST_GENUINE_ACCEPTED = 9
@@ -119,7 +130,8 @@ def demo(
 
     Starts a server on loopback with a temporary vault, enrols ten people from simulated telephone
     calls, then lets each call again, and once more under another caller's name. At last a
-    synthetic voice calls, and a recording of an accepted call.
+    synthetic voice calls, and a recording of an accepted call, and one caller steps up with an
+    authenticator.
 
     Exit codes: 0 at least 9 of the 10 genuine callers, no impostor, and no attacker whose kind this
     installation looks for were accepted, 1 otherwise.
@@ -195,7 +207,33 @@ async def _run(
         console.print()
         title = "Two attackers: a synthetic voice, and an accepted call played again"
         found = await _call(client, attacks, AttackTable(title, attacks, console), pace)
+        if accepted:
+            console.print()
+            await _step_up(client, stepping_up(accepted[-1], stage.seed), stage)
         return results, verdicts, [attack_report(*one) for one in zip(attacks, found, strict=True)]
+
+
+async def _step_up(client: Client, call: DemoCall, stage: Stage) -> None:
+    """Let one caller call under the policy of a fresh installation, with an authenticator."""
+    say, sound = stage.console.print, call.sound()
+    made = await client.step_ups.enrol(TENANT, call.claims, NewFactor(FactorKind.TOTP))
+    opening = VerifyOptions(STEP_UP_CALL, TENANT, call.claims, sound.audio_format, "standard")
+    async with client.verify(opening) as stream:
+        verdict = await converse(stream, sound, lambda _: None, pace=stage.pace)
+    if not isinstance(verdict, Verdict):
+        raise InternalError(detail="a call of the demo ended without a verdict")
+    reasons = reasons_text(verdict.evidence.reasons[:2])
+    say(f"{call.caller} calls under the policy of a fresh installation, which wants another factor")
+    say(f"  the voice: {verdict.decision.name.replace('_', ' ')} ({reasons})")
+    if verdict.decision is not Decision.STEP_UP:
+        return
+    name = (await client.step_ups.begin(TENANT, STEP_UP_CALL, call.claims)).step_up
+    code = Authenticator(made.provisioning_uri).code(datetime.now(UTC))
+    told = await client.step_ups.answer(TENANT, STEP_UP_CALL, name, FactorKind.TOTP, code)
+    guess = ""
+    if told.guess_rate is not None:
+        guess = f", where a blind guess gets once in {1 / told.guess_rate:,.0f} times"
+    say(f"  and a code of the authenticator: {told.decision.name.replace('_', ' ')}{guess}")
 
 
 async def _call(

@@ -29,8 +29,8 @@ LINE_HZ: Hertz = 8000
 FRAME_BYTES = 160
 """20 ms of mu-law."""
 MOBILE_SHARE = 0.5
-SYNTHETIC = 1000
-"""Apart from the places of the script: the seed of one more line."""
+SYNTHETIC, STEPPING_UP = 1000, 1001
+"""Apart from the places of the script: the seeds of two more lines."""
 SYNTHETIC_CLAIMS = "caller-01"
 SYNTHETIC_CLIP = "caller-01-synthetic.opus"
 LINES = Severity(
@@ -149,6 +149,18 @@ def attackers(accepted: DemoCall | None, seed: int) -> tuple[DemoCall, ...]:
         replay = LivenessLayer.REPLAY
         made.append(replace(accepted, caller="a recording", attack=replay))
     return tuple(made)
+
+
+def stepping_up(call: DemoCall, seed: int) -> DemoCall:
+    """Let a caller call once more as themselves, with words that were not heard under their name.
+
+    Args:
+        call: a genuine one.
+        seed: of the line.
+    """
+    line = draw_line(np.random.default_rng((seed, STEPPING_UP)), mobile=False)
+    audio = apply(line, _clip(f"{call.caller}-impostor.opus"))
+    return DemoCall(call.caller, call.caller, describe(line), mulaw(audio))
 
 
 def draw_line(rng: np.random.Generator, *, mobile: bool) -> Channel:

@@ -295,8 +295,7 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, Challeng
     def erase_subject(self, tenant: TenantId, subject: SubjectId) -> None:
         """Destroy the subject's data key and delete every row of it. Raises NotFoundError."""
         row = self._existing(tenant, subject)
-        self._write("DELETE FROM attempts WHERE subject_key = ?", row.row_key)
-        self._write("DELETE FROM step_ups WHERE subject_key = ?", row.row_key)
+        self._forget_tries(row.row_key)
         for table in ("pending", "recordings", "voiceprints", "factors", "subjects"):
             self._write(f"DELETE FROM {table} WHERE row_key = ?", row.row_key)  # noqa: S608 - constant
         self._note_erased(tenant, subject, row.row_key)
@@ -315,6 +314,8 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, Challeng
             stone.row_key,
         )
         self._bury(stone.row_key, stone.kind, stone.at, number=stone.number)
+        if stone.kind is Burial.ERASED:
+            self._forget_tries(stone.row_key)
         if not found:
             return False
         row = _Row(*found[0])
@@ -324,6 +325,11 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, Challeng
             self._write("DELETE FROM subjects WHERE row_key = ?", row.row_key)
         self.shredded = True
         return True
+
+    def _forget_tries(self, row_key: bytes) -> None:
+        """Delete what is counted and stepped up about a subject, known or not."""
+        for table in ("attempts", "step_ups"):
+            self._write(f"DELETE FROM {table} WHERE subject_key = ?", row_key)  # noqa: S608 - constant
 
     def _take_away(self, row: _Row, stone: Tombstone) -> None:
         if stone.kind is Burial.ERASED:

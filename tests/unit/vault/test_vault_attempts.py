@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
+import sqlite3
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from voiceauth.errors import InputError, IntegrityError, InternalError
 from voiceauth.testing.fakes import EPOCH
-from voiceauth.types import Attempts, Counter, FailedVoice, SubjectId, TenantId
+from voiceauth.types import (
+    Attempts,
+    Burial,
+    Counter,
+    FailedVoice,
+    SubjectId,
+    TenantId,
+    Tombstone,
+)
 from voiceauth.vault.attempt_codec import (
     decode_attempts,
     decode_failed_voice,
@@ -16,6 +26,7 @@ from voiceauth.vault.attempt_codec import (
 from voiceauth.vault.store import SqliteVault
 
 BANK, SHOP = TenantId("bank"), TenantId("shop")
+ANNA = SubjectId("anna")
 COUNTS = Attempts(3, 2, 9, EPOCH)
 
 
@@ -110,3 +121,22 @@ def test_what_is_no_embedding_is_not_stored(vector: np.ndarray) -> None:
     """Shapes, types and values are those of an embedding."""
     with pytest.raises(InternalError):
         encode_failed_voice(FailedVoice(vector, 1.0, EPOCH))
+
+
+def test_what_is_counted_about_an_erased_subject_goes_again_when_a_backup_is_restored(
+    vault: SqliteVault, tmp_path: Path
+) -> None:
+    """Counters and step-ups of somebody whom the backup may not even know as a subject."""
+    with vault.begin() as change:
+        change.create_subject(BANK, ANNA, at=EPOCH, groups=frozenset())
+        change.put_attempts(BANK, Counter.VOICE, ANNA, COUNTS, at=EPOCH, subject=ANNA)
+        change.put_attempts(BANK, Counter.VOICE, "b", COUNTS, at=EPOCH, subject=SubjectId("b"))
+    with sqlite3.connect(tmp_path / "vault.db") as connection:
+        (row_key,) = connection.execute("SELECT row_key FROM subjects").fetchone()
+
+    with vault.begin() as change:
+        assert change.bury_again(Tombstone(1, row_key, Burial.ERASED, EPOCH))
+
+    with vault.read() as view:
+        assert view.attempts(BANK, Counter.VOICE, ANNA) == Attempts()
+        assert view.attempts(BANK, Counter.VOICE, "b") == COUNTS
