@@ -85,9 +85,13 @@ def replaced_numbers(text: str, stand_in: Callable[[str], str]) -> str:
 
 def _is_card(found: re.Match[str]) -> bool:
     """Whether a run of digits has a card's check digit and is no part of a hash."""
-    around = [word for word in _WORD.finditer(found.string) if word.end() > found.start()]
-    if around and len(around[0][0]) > len(found[0]) and _HEX.match(around[0][0]):
-        return False
+    start, end = found.span()
+    touched = (word for word in _WORD.finditer(found.string) if word.end() > start)
+    for word in touched:
+        if word.start() >= end:
+            break
+        if (word.start() < start or word.end() > end) and _HEX.match(word[0]):
+            return False
     return passes_luhn("".join(_DIGITS.findall(found[0])))
 
 

@@ -134,6 +134,14 @@ def test_hashes_stay_whole(hashed: bytes) -> None:
         assert masked_text(f"sha256 {text} of") == f"sha256 {text} of"
 
 
+def test_a_hash_stays_whole_behind_a_word_that_ends_in_digits() -> None:
+    """Digits of two words never make a card number, where one of them is a hash."""
+    hashed = "000614161723644a" + 88 * "0" + "0a0a0ada"
+    assert passes_luhn("256" + hashed[:15])
+
+    assert masked_text(f"sha256 {hashed} of") == f"sha256 {hashed} of"
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -367,7 +367,9 @@ def test_a_token_that_does_not_say_who_the_person_is_is_refused(person: object) 
     text = token(EPOCH, employee=person)
 
     assert detail_of(text, person_claim="employee") == "token_claims"
-    assert checker(person_claim="employee").principal(token(EPOCH, employee="x" * 256), EPOCH, None)
+    for name in ("x", "x" * 256):
+        found = checker(person_claim="employee").principal(token(EPOCH, employee=name), EPOCH, None)
+        assert found.person == name
 
 
 def test_the_test_issuer_makes_good_claims() -> None:
