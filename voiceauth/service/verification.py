@@ -109,7 +109,8 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
             except TooShortError:
                 return self.news()  # it adds nothing, as if it had not been spoken
             with engine_errors_only("weighing"):
-                self._running.weigh(span, reading.embedding, reading.spoof_score)
+                evidence = self._running.weigh(span, reading.embedding, reading.spoof_score)
+            return self._news_of(evidence)
         return self.news()
 
     async def _take_watched(
@@ -137,7 +138,10 @@ class VerifyTalk(Talk[verification_pb2.VerifyResponse]):
             return ()
         with engine_errors_only("the evidence"):
             evidence = self._running.evidence()
-        if not noticeable(self._sent, evidence):
+        return self._news_of(evidence)
+
+    def _news_of(self, evidence: Evidence) -> Sequence[verification_pb2.VerifyResponse]:
+        if self._running.decided or not noticeable(self._sent, evidence):
             return ()
         self._sent = evidence
         return (verification_pb2.VerifyResponse(evidence=evidence_to_wire(evidence)),)

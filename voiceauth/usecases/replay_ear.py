@@ -39,6 +39,7 @@ class ReplayEar:
         self._tenant, self._subject, self._call = tenant, subject, call
         self._timeline = Timeline()
         self._comparison: Comparison | None = None
+        self._found: ReplayEvidence | None = None
         self._frames: list[Floats] = []
         self._heard = 0
         self._weighed = 0
@@ -72,6 +73,7 @@ class ReplayEar:
             raise InternalError(detail="a replay was looked for before load")
         audio = at_fingerprint_rate(span.samples, self._engine.embedder.rate_hz)
         self._frames.append(self._comparison.push(*self._timeline.lay_out(audio, span.hops)))
+        self._found = self._comparison.evidence()
         self._heard += 1
 
     def weighed(self) -> None:
@@ -80,13 +82,13 @@ class ReplayEar:
 
     def evidence(self) -> ReplayEvidence | None:
         """Return what was found so far; None where there is nothing to say."""
-        return None if self._comparison is None else self._comparison.evidence()
+        return self._found
 
     def slot(self) -> LivenessSlot:
         """Return the layer's word."""
         if self._comparison is None or not self._comparison.possible:
             return LivenessSlot()
-        evidence = self._comparison.evidence()
+        evidence = self._found
         if evidence is None or self._heard < self._weighed:
             return PENDING
         return rated_slot(evidence.llr, RATES)

@@ -36,6 +36,7 @@ from voiceauth.types import (
     LivenessState,
     ModelHash,
     Progress,
+    Quality,
     Reason,
     Score,
     Span,
@@ -217,16 +218,16 @@ class VerifyCall(HearingCall):
             progress, needed = Progress.LISTENING, self._policy.floor_seconds - net
         else:
             progress, needed = Progress.UNDECIDED, self._policy.full_seconds - net
-        liveness = self.liveness()
+        liveness, quality = self.liveness(), self._listener.quality()
         return Evidence(
             progress=progress,
             heard_seconds=self._listener.heard_seconds,
             net_speech_seconds=max(net, self._listener.net_seconds),
             net_speech_needed_seconds=max(0.0, needed),
             score=self._score,
-            quality=self._listener.quality(),
+            quality=quality,
             liveness=liveness,
-            reasons=self._reasons(liveness),
+            reasons=self._reasons(liveness, quality),
             challenge=self.answering.evidence,
             replay=self._replay.evidence(),
             combined_llr=combined_llr(self._score.llr, liveness) if self._score else None,
@@ -423,8 +424,7 @@ class VerifyCall(HearingCall):
     def _spoof_model(self) -> ModelHash | None:
         return None if self._engine.spoof is None else self._engine.spoof.detector.model
 
-    def _reasons(self, liveness: Liveness) -> tuple[Reason, ...]:
-        quality = self._listener.quality()
+    def _reasons(self, liveness: Liveness, quality: Quality | None) -> tuple[Reason, ...]:
         issues = quality.issues if quality else ()
         if self._outcome is not None:
             return (*self._outcome.reasons, *issues)
