@@ -67,6 +67,18 @@ class StepUpRows:
         self.shredded |= gone > 0
         return gone
 
+    def _reseal_factors(self, old: SubjectKey, new: SubjectKey) -> None:
+        """Seal a subject's factors under a new data key: they outlive the voice."""
+        rows = self._select("SELECT kind, sealed FROM factors WHERE row_key = ?", old.row_key)
+        for kind, sealed in rows:
+            payload = self._sealer.open(old, sealed, "factor", record=kind)
+            self._write(
+                "UPDATE factors SET sealed = ? WHERE row_key = ? AND kind = ?",
+                self._sealer.seal(new, payload, "factor", record=kind),
+                old.row_key,
+                kind,
+            )
+
     def step_up(self, tenant: TenantId, call: CallId) -> StepUpRecord | None:
         """Read the step-up of a call, None if there is none.
 

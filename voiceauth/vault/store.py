@@ -30,6 +30,7 @@ _ROWS_OF = {
     "voiceprints": "SELECT count(*) FROM voiceprints WHERE row_key = ?",
     "pending": "SELECT count(*) FROM pending WHERE row_key = ?",
     "recordings": "SELECT count(*) FROM recordings WHERE row_key = ?",
+    "factors": "SELECT count(*) FROM factors WHERE row_key = ?",
     "changes": "SELECT count(*) FROM changes WHERE row_key = ? AND sealed IS NOT NULL",
 }
 """Tables with what is known of a person. Tombstones stay, and failed attempts may come later."""

@@ -488,7 +488,9 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, Challeng
         record, consent = self._record(row), row.consent
         if consent is not None:
             consent = self._sealer.open(self._key(row), consent, "consent")
+        old = self._key(row)
         key, key_id, wrapped = self._sealer.new_key(row.tenant, row.row_key)
+        self._reseal_factors(old, key)
         self._keys[row.row_key] = key
         self._write(
             "UPDATE subjects SET key_id = ?, wrapped_key = ?, record = ?, consent = ? "

@@ -21,7 +21,15 @@ from voiceauth.testing.records import (
     made_up_segment,
     made_up_voiceprint,
 )
-from voiceauth.types import Consent, GroupName, SubjectId, SubjectState, TenantId
+from voiceauth.types import (
+    Consent,
+    Factor,
+    FactorKind,
+    GroupName,
+    SubjectId,
+    SubjectState,
+    TenantId,
+)
 from voiceauth.vault.store import SqliteVault
 
 BANK, SHOP = TenantId("bank"), TenantId("shop")
@@ -185,9 +193,12 @@ def test_deleting_voiceprints_takes_pending_segments_along(vault: SqliteVault) -
 def test_what_is_left_after_a_deletion_can_be_read(
     vault: SqliteVault, consent: Consent | None
 ) -> None:
-    """The record and the consent stay readable, under a data key of their own."""
+    """The record, the consent and other factors stay readable, under a data key of their own."""
     create(vault)
+    factors = [Factor(kind, f"secret of {kind}", EPOCH) for kind in sorted(FactorKind)]
     with vault.begin() as change:
+        for one in factors:
+            change.put_factor(BANK, ALICE, one)
         if consent is not None:
             change.put_consent(BANK, ALICE, consent)
         change.add_voiceprint(BANK, made_up_voiceprint("v", "alice"))
@@ -199,6 +210,7 @@ def test_what_is_left_after_a_deletion_can_be_read(
     with vault.read() as view:
         assert view.subject(BANK, ALICE) == before
         assert [one.voiceprint for one in view.voiceprints(BANK, ALICE, MODEL)] == ["w"]
+        assert list(view.factors(BANK, ALICE)) == factors
 
 
 def test_the_day_of_the_last_interaction_only_moves_forward(vault: SqliteVault) -> None:
