@@ -50,7 +50,7 @@ class Habits:
         other_rejected: of calls of those two kinds.
         withheld: calls without a number.
         shared_lines: calls through one of five exchanges of companies.
-        suspected_synthetic: of living callers.
+        suspected_synthetic: of living callers, lower than all but one in eighty.
         suspected_replay: of living callers.
         recognised: chance that a rejected voice is recognised when it is rejected again.
         mistaken: chance that a rejected voice is taken for another rejected one.
@@ -73,7 +73,7 @@ class Habits:
     other_rejected: Rate = 0.65
     withheld: Rate = 0.08
     shared_lines: Rate = 0.03
-    suspected_synthetic: Rate = 0.005
+    suspected_synthetic: Rate = 0.01
     suspected_replay: Rate = 0.001
     recognised: Rate = 0.5
     mistaken: Rate = 0.02
@@ -157,6 +157,12 @@ class Centre:
         """
         llr = self.chance.normal(6.0 if genuine else -6.0, 3.0) + self.score_shift
         living = self.chance.normal(2.5, 1.5) + self.liveness_shift
+        low = "spoof_suspected" in reasons
+        synthetic = {
+            "state": "suspect" if low else "live",
+            "llr": round(float(living), 3),
+            "false_reject_rate": 0.01 if low else 0.5,
+        }
         why = ["mismatch"] if rejected else ["voice_not_acceptable_alone", "match"]
         body: dict[str, object] = {
             "decision": "reject" if rejected else "step_up",
@@ -166,7 +172,7 @@ class Centre:
             "voice": self._token(voice) if rejected else None,
             "standing": "enrolled",
             "score": {"llr": round(float(llr), 3)},
-            "liveness": {"synthetic": {"llr": round(float(living), 3)}},
+            "liveness": {"synthetic": synthetic},
             "calibration": "v1",
             "spoof_model": "v1",
             "by": pseudonym("ivr"),

@@ -24,7 +24,7 @@ Attack = Callable[[Centre, int], Iterator[Happening]]
 
 REJECTED_OF_IMPOSTORS = 0.65
 """The rest ends in STEP_UP for want of certainty."""
-_SPOOF_NOTICED = 0.5
+_SPOOF_NOTICED = 0.44
 _REPLAY_NOTICED = 0.9
 _WATCHED_NOTICED = 0.8
 
@@ -107,7 +107,7 @@ def watchlist_hit(centre: Centre, day: int) -> Iterator[Happening]:
 
 
 def spoof_burst(centre: Centre, day: int) -> Iterator[Happening]:
-    """A generator of voices makes 12 to 30 calls within two hours; half of them sound synthetic."""
+    """A generator of voices makes 12 to 30 calls within two hours; four in nine sound synthetic."""
     for one in _burst(centre, day, "spoof_suspected", _SPOOF_NOTICED, (12, 30)):
         yield replace(one, attack="spoof-burst")
 
