@@ -179,3 +179,22 @@ def test_a_reason_stays_a_reason() -> None:
 
     assert plain == routed
     assert plain.reasons[0] is Reason.VOICE_NOT_ACCEPTABLE_ALONE
+
+
+def test_longer_pins_are_harder_to_guess_and_codes_are_not() -> None:
+    """Each factor has the digits of its own kind."""
+    terms = GuessTerms(answers=5, totp_codes=3, pin_digits=8)
+
+    assert terms.rate(PIN) == pytest.approx(5e-8)
+    assert terms.rate(CODE) == pytest.approx(5e-6)
+
+
+def test_every_state_is_an_answer() -> None:
+    """What has not begun or is open still asks for another factor."""
+    assert {state: decision_of(state) for state in StepUpState} == {
+        StepUpState.READY: Decision.STEP_UP,
+        StepUpState.OPEN: Decision.STEP_UP,
+        StepUpState.ACCEPTED: Decision.ACCEPT,
+        StepUpState.REFUSED: Decision.REJECT,
+        StepUpState.EXPIRED: Decision.INCONCLUSIVE,
+    }
