@@ -119,6 +119,14 @@ def test_a_token_that_is_bound_to_no_certificate_holds_with_none(
     assert detail_of(text, shown) == "token_of_another_certificate"
 
 
+@pytest.mark.parametrize("claim", ["tenant", "roles"])
+def test_a_list_with_something_odd_in_it_is_no_list(claim: str) -> None:
+    """What is not a text, or an empty one, spoils the claim, whatever stands beside it."""
+    for odd in (7, "", None):
+        changed: dict[str, Any] = {claim: ["agent", odd]}
+        assert detail_of(token(EPOCH, **changed)) == "token_claims"
+
+
 def test_a_token_may_name_every_role_and_no_assurance() -> None:
     """All roles are roles; what the issuer does not say of the sign-in is nothing."""
     principal = checker().principal(token(EPOCH, roles=list(Role)), EPOCH, None)

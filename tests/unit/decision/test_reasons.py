@@ -3,7 +3,17 @@ import pytest
 
 from voiceauth.decision.policy import Policy
 from voiceauth.decision.verdict import Decider
-from voiceauth.types import Decision, Liveness, LivenessSlot, LivenessState, Reason, Score
+from voiceauth.errors import SettingsError
+from voiceauth.types import (
+    Decision,
+    FactorKind,
+    Liveness,
+    LivenessSlot,
+    LivenessState,
+    Reason,
+    Route,
+    Score,
+)
 
 SUSPECT = Liveness(synthetic=LivenessSlot(LivenessState.SUSPECT, -9.0, 0.9, 0.4))
 SPEECH = Score(raw=0.5, llr=0.1, false_match_rate=0.4, false_non_match_rate=0.4)
@@ -46,3 +56,30 @@ def test_the_borderline_rate_is_a_mismatch() -> None:
 
     assert Decider(policy).look(edge, net_seconds=3.0, final=True).decision is Decision.REJECT
     assert Decider(policy).look(above, net_seconds=3.0, final=True).decision is Decision.STEP_UP
+
+
+def test_the_borderline_rate_reaches_a_route() -> None:
+    """A voice at the rate that a route asks for is enough beside its factor, one above is not."""
+    routes = (Route(frozenset({FactorKind.PIN}), 0.01), Route(frozenset({FactorKind.TOTP})))
+    policy = Policy("p", floor_seconds=3.0, full_seconds=3.0, routes=routes)
+    reached = []
+    for rate in (0.01, 0.0101):
+        decider = Decider(policy)
+        score = Score(raw=0.5, llr=4.0, false_match_rate=rate, false_non_match_rate=0.5)
+        decider.look(score, net_seconds=3.0, final=True)
+        reached.append(decider.reached)
+
+    assert reached == [(0.01,), ()]
+
+
+@pytest.mark.parametrize(("rate", "allowed"), [(0.0, False), (0.5, True), (0.5001, False)])
+def test_the_rate_of_a_route_lies_between_nothing_and_a_coin_toss(
+    rate: float, allowed: bool
+) -> None:
+    """As every rate of a policy: one half is a rate, zero could never be shown."""
+    routes = (Route(frozenset({FactorKind.PIN}), rate), Route(frozenset({FactorKind.TOTP})))
+    if allowed:
+        assert Policy("p", routes=routes).voice_rates == (rate,)
+        return
+    with pytest.raises(SettingsError, match="rate"):
+        Policy("p", routes=routes)
