@@ -219,3 +219,29 @@ def test_twenty_refusals_are_recorded_and_one_more_every_ten_seconds() -> None:
     assert book.admit("eve", 10.0) == 1
     assert book.admit("eve", 19.9) is None
     assert book.admit("eve", 20.0) == 1
+
+
+def test_a_grouped_card_number_that_is_glued_to_words_is_masked() -> None:
+    """With its right check digit, wherever it stands; any other digits in fours may stay."""
+    right, wrong = "order4111 1111 1111 1111xyz", "order4111 1111 1111 1112xyz"
+
+    assert masked_text(right) == "order****xyz"
+    assert masked_text(wrong) == wrong
+    assert replaced_numbers(right, lambda found: f"<{found}>") == "order<4111 1111 1111 1111>xyz"
+
+
+def test_a_hash_stays_whole_before_digits() -> None:
+    """Digits at its end and the next ones make no card number, whatever their check digit."""
+    tails = (f"{number:013}" for number in range(10_000_000_000, 10_000_000_100))
+    tail = next(one for one in tails if passes_luhn(one + "256"))
+    hashed = "abcdefabcdefabcdefa" + tail
+
+    assert masked_text(f"{hashed} 256 x") == f"{hashed} 256 x"
+
+
+def test_a_card_number_beside_a_hash_is_masked() -> None:
+    """A hash protects its own digits, and not those of its neighbours."""
+    hashed = "abcdef00" * 8
+
+    assert masked_text(f"order4111 1111 1111 1111xyz {hashed}") == f"order****xyz {hashed}"
+    assert masked_text(f"{hashed} order4111 1111 1111 1111xyz") == f"{hashed} order****xyz"
