@@ -54,7 +54,7 @@ def graph(tmp_path: Path) -> Path:
 def test_convolutions_run_in_int8_and_the_pooling_does_not(
     graph: Path, train: Corpus, tmp_path: Path
 ) -> None:
-    """Front end, pooling and gates keep 32 bits; the layers between them do not."""
+    """Front end, pooling and gates keep 32 bits; the attention and the other layers do not."""
     write_int8(graph, tmp_path / "int8.onnx", pieces(train), ())
 
     nodes = onnx.load(str(tmp_path / "int8.onnx")).graph.node
@@ -62,14 +62,39 @@ def test_convolutions_run_in_int8_and_the_pooling_does_not(
     quantised = Counter(
         makers[node.input[1]].op_type == "DequantizeLinear" if node.input[1] in makers else False
         for node in nodes
-        if node.op_type == "Conv" and not any(p in node.name for p in quantising.ALWAYS_KEPT)
+        if node.op_type == "Conv" and not _kept(node.name)
     )
     assert quantised[True] > 20
     assert not quantised[False]
     for node in nodes:
-        if node.op_type == "Conv" and any(p in node.name for p in quantising.ALWAYS_KEPT):
+        if node.op_type == "Conv" and _kept(node.name):
             maker = makers.get(node.input[1])
             assert maker is None or maker.op_type != "DequantizeLinear", node.name
+
+
+def _kept(name: str) -> bool:
+    parts = quantising.ALWAYS_KEPT
+    return name not in quantising.NEVER_KEPT and any(part in name for part in parts)
+
+
+def test_the_stem_runs_in_int8_but_for_its_first_layer(train: Corpus, tmp_path: Path) -> None:
+    """The layer that sees the logarithms keeps 32 bits, those behind it do not."""
+    torch.manual_seed(3)
+    network = Student(StudentShape(channels=32, attention=16, stem=4))
+    for _ in range(20):
+        network(0.1 * torch.randn(4, 9000))
+    export(network, tmp_path / "stemmed.onnx")
+    write_int8(tmp_path / "stemmed.onnx", tmp_path / "int8.onnx", pieces(train), ())
+
+    nodes = onnx.load(str(tmp_path / "int8.onnx")).graph.node
+    makers = {output: node.op_type for node in nodes for output in node.output}
+    stem = {
+        node.name: makers.get(node.input[1]) == "DequantizeLinear"
+        for node in nodes
+        if node.op_type == "Conv" and node.name.startswith("/stem/")
+    }
+    assert {name for name, whole in stem.items() if not whole} == {"/stem/first/first.0/Conv"}
+    assert len(stem) > 4
 
 
 def test_int8_agrees_at_lengths_and_batches_it_was_not_calibrated_with(

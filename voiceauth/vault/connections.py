@@ -21,11 +21,14 @@ class VaultOptions:
     Attributes:
         busy_seconds: longest wait for another writer, of this process or another one.
         check_at_open: run SQLite's ``quick_check``; its time grows with the file.
+        most_checked_bytes: larger files are not looked over at open, for a start must not take
+            minutes; ``voiceauth doctor`` looks, and every row that is read is authenticated.
         idle_readers: reading connections kept open between calls.
     """
 
     busy_seconds: Seconds = 5.0
     check_at_open: bool = True
+    most_checked_bytes: int = 256 * 2**20
     idle_readers: int = 16
 
 

@@ -49,7 +49,7 @@ def open_vault(
     sealer = Sealer(keys, random)
     anchor = AnchorFile(path.with_name(f"{path.name}.anchor"), keys.derive("ledger-anchor"))
     make_file(path)
-    if options.check_at_open:
+    if options.check_at_open and path.stat().st_size <= options.most_checked_bytes:
         check_file(path, options)
     connections = Connections(path, options)
     try:

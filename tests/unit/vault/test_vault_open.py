@@ -14,6 +14,7 @@ from voiceauth.errors import (
 )
 from voiceauth.testing.fakes import EPOCH, FakeClock, FakeKeyService, FakeRandom
 from voiceauth.types import SubjectId, TenantId
+from voiceauth.vault.connections import VaultOptions
 from voiceauth.vault.open import open_vault
 from voiceauth.vault.store import SqliteVault
 
@@ -309,3 +310,18 @@ def test_an_operator_can_accept_a_restored_ledger(tmp_path: Path) -> None:
     vault = opened(path)
     assert vault.verify_ledger() == 3
     vault.close()
+
+
+@pytest.mark.parametrize(("most", "looks"), [(0, 0), (2**30, 1)], ids=["larger", "within"])
+def test_a_large_file_is_not_looked_over_at_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, looks: int
+) -> None:
+    """The start of a large installation does not wait for a reading of the whole file."""
+    path, looked = made(tmp_path / "vault.db"), []
+    monkeypatch.setattr("voiceauth.vault.open.check_file", lambda *_: looked.append(1))
+
+    options = VaultOptions(most_checked_bytes=most)
+    keys = FakeKeyService()
+    open_vault(path, keys, clock=FakeClock(), random=FakeRandom(), options=options).close()
+
+    assert len(looked) == looks
