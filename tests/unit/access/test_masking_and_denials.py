@@ -113,6 +113,7 @@ def test_a_check_digit_is_told_right_from_wrong() -> None:
     right = "4111111111111111"
     assert passes_luhn(right)
     assert passes_luhn("378282246310005")
+    assert passes_luhn("5555555555554444")  # a doubled five counts one
     for place in range(len(right)):
         wrong = right[:place] + str((int(right[place]) + 1) % 10) + right[place + 1 :]
         assert not passes_luhn(wrong)
