@@ -90,7 +90,7 @@ def test_every_command_of_the_promise_is_there() -> None:
     promised = (
         "demo serve health enrol verify identify embed evaluate calibrate subjects consent ledger "
         "keys models config train explain certs approvals backup lockout retention "
-        "alerts erase doctor factors"
+        "alerts erase doctor factors bench"
     )
 
     assert {path[0] for path in TREE if path} == set(promised.split())
