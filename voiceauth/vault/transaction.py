@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ports.Transaction`` over one SQLite connection: finds rows, opens them, seals new ones.
+"""``ports.Transaction`` over one SQLite connection: what may be done with the record.
 
-A subject's data key is unwrapped at most once per transaction and forgotten with it.
+How rows are found, opened and sealed stands in ``subject_rows``.
 """
 
-import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from voiceauth.errors import (
     InternalError,
     KeyServiceError,
-    NotFoundError,
     SubjectExistsError,
-    TagMismatchError,
 )
 from voiceauth.keys.voice_transform import VoiceTransform
 from voiceauth.ledger.actor import actor
@@ -37,53 +33,17 @@ from voiceauth.types import (
     Voiceprint,
 )
 from voiceauth.vault import codec, ledger_rows, tombstone_rows
-from voiceauth.vault.alert_rows import AlertRows
 from voiceauth.vault.approval_store import ApprovalRows
-from voiceauth.vault.attempt_rows import AttemptRows
-from voiceauth.vault.challenge_rows import ChallengeRows
-from voiceauth.vault.change_rows import ChangeRows
 from voiceauth.vault.codec import SubjectRecord
-from voiceauth.vault.faults import translated
 from voiceauth.vault.recording_codec import decode_recordings, encode_recordings
 from voiceauth.vault.rekeying import RekeyRows
-from voiceauth.vault.sealing import Sealer, SubjectKey, require_text
-from voiceauth.vault.step_up_rows import StepUpRows
+from voiceauth.vault.sealing import require_text
+from voiceauth.vault.subject_rows import SUBJECT_COLUMNS, Row, SubjectRows
 from voiceauth.vault.voice_pages import voice_page
-from voiceauth.vault.voice_rows import VoiceRows
-
-_SUBJECT_COLUMNS = "row_key, tenant, key_id, wrapped_key, record, consent"
-_Value = str | bytes | int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One row of ``subjects``, as stored."""
-
-    row_key: bytes
-    tenant: TenantId
-    key_id: KeyId
-    wrapped_key: bytes = field(repr=False)
-    record: bytes = field(repr=False)
-    consent: bytes | None = field(repr=False)
-
-
-class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, ChallengeRows):
+class SqliteTransaction(SubjectRows):
     """One transaction. Not thread-safe, and of no use after its ``with`` block."""
-
-    def __init__(self, connection: sqlite3.Connection, sealer: Sealer, *, writable: bool) -> None:
-        self._connection: sqlite3.Connection | None = connection
-        self._sealer = sealer
-        self._writable = writable
-        self._keys: dict[bytes, SubjectKey] = {}
-        self._voices = VoiceRows(self._select, self._write, sealer)
-        self.last_entry: LedgerEntry | None = None
-        self.shredded = False
-        self.buried = False
-
-    def end(self) -> None:
-        """Forget the opened keys and refuse further use."""
-        self._keys.clear()
-        self._connection = None
 
     def subject(self, tenant: TenantId, subject: SubjectId) -> Subject | None:
         """Read one subject, or None.
@@ -102,13 +62,13 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, Challeng
         require_text(tenant)
         start = b"" if after is None else self._sealer.row_key(tenant, after)
         rows = self._select(
-            f"SELECT {_SUBJECT_COLUMNS} FROM subjects "  # noqa: S608 - constant columns
+            f"SELECT {SUBJECT_COLUMNS} FROM subjects "  # noqa: S608 - constant columns
             "WHERE tenant = ? AND row_key > ? ORDER BY row_key LIMIT ?",
             tenant,
             start,
             limit,
         )
-        return [self._opened(_Row(*row)) for row in rows]
+        return [self._opened(Row(*row)) for row in rows]
 
     def create_subject(
         self, tenant: TenantId, subject: SubjectId, *, at: datetime, groups: frozenset[GroupName]
@@ -122,7 +82,7 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, Challeng
         record = SubjectRecord(subject, SubjectState.ACTIVE, at, groups, ledger_secret=secret)
         sealed = self._sealer.seal(key, codec.encode_record(record), "subject")
         self._write(
-            f"INSERT INTO subjects ({_SUBJECT_COLUMNS}) VALUES (?,?,?,?,?,NULL)",  # noqa: S608 - constant columns
+            f"INSERT INTO subjects ({SUBJECT_COLUMNS}) VALUES (?,?,?,?,?,NULL)",  # noqa: S608 - constant columns
             row_key,
             tenant,
             key_id,
@@ -310,7 +270,7 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, Challeng
             InternalError: it is not the next one.
         """
         found = self._select(
-            f"SELECT {_SUBJECT_COLUMNS} FROM subjects WHERE row_key = ?",  # noqa: S608 - constant columns
+            f"SELECT {SUBJECT_COLUMNS} FROM subjects WHERE row_key = ?",  # noqa: S608 - constant columns
             stone.row_key,
         )
         self._bury(stone.row_key, stone.kind, stone.at, number=stone.number)
@@ -318,7 +278,7 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, Challeng
             self._forget_tries(stone.row_key)
         if not found:
             return False
-        row = _Row(*found[0])
+        row = Row(*found[0])
         try:
             self._take_away(row, stone)
         except KeyServiceError:  # nothing can open it any more, so nothing can mark it
@@ -331,7 +291,7 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, Challeng
         for table in ("attempts", "step_ups"):
             self._write(f"DELETE FROM {table} WHERE subject_key = ?", row_key)  # noqa: S608 - constant
 
-    def _take_away(self, row: _Row, stone: Tombstone) -> None:
+    def _take_away(self, row: Row, stone: Tombstone) -> None:
         if stone.kind is Burial.ERASED:
             self._write("DELETE FROM subjects WHERE row_key = ?", row.row_key)
         elif stone.kind is Burial.CLEARED:
@@ -397,9 +357,9 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, Challeng
             were, and how many were wrapped anew.
         """
         rows = [
-            _Row(*row)
+            Row(*row)
             for row in self._select(
-                f"SELECT {_SUBJECT_COLUMNS} FROM subjects WHERE row_key > ? "  # noqa: S608 - constant columns
+                f"SELECT {SUBJECT_COLUMNS} FROM subjects WHERE row_key > ? "  # noqa: S608 - constant columns
                 "ORDER BY row_key LIMIT ?",
                 after,
                 limit,
@@ -443,102 +403,3 @@ class SqliteTransaction(AttemptRows, AlertRows, ChangeRows, StepUpRows, Challeng
     def first_voice_transform(self, tenant: TenantId) -> VoiceTransform:
         """Return the same, making the first one. Raises KeyServiceError besides."""
         return self._voices.current(tenant)
-
-    def _find(self, tenant: TenantId, subject: SubjectId) -> _Row | None:
-        found = self._select(
-            f"SELECT {_SUBJECT_COLUMNS} FROM subjects WHERE row_key = ?",  # noqa: S608 - constant columns
-            self._sealer.row_key(tenant, subject),
-        )
-        if not found:
-            return None
-        row = _Row(*found[0])
-        if row.tenant != tenant:  # the key names the tenant, so the column was changed
-            raise TagMismatchError(detail="a subject's row was moved to another tenant")
-        return row
-
-    def _existing(self, tenant: TenantId, subject: SubjectId) -> _Row:
-        self._require_writable()
-        row = self._find(tenant, subject)
-        if row is None:
-            raise NotFoundError("There is no such subject.")
-        return row
-
-    def _key(self, row: _Row) -> SubjectKey:
-        known = self._keys.get(row.row_key)
-        if known is None:
-            known = self._sealer.open_key(row.tenant, row.row_key, row.key_id, row.wrapped_key)
-            self._keys[row.row_key] = known
-        return known
-
-    def _subject_key(self, tenant: TenantId, subject: SubjectId) -> SubjectKey | None:
-        row = self._find(tenant, subject)
-        return None if row is None else self._key(row)
-
-    def _existing_key(self, tenant: TenantId, subject: SubjectId) -> SubjectKey:
-        return self._key(self._existing(tenant, subject))
-
-    def _record(self, row: _Row) -> SubjectRecord:
-        return codec.decode_record(self._sealer.open(self._key(row), row.record, "subject"))
-
-    def _put_record(self, row: _Row, record: SubjectRecord) -> None:
-        sealed = self._sealer.seal(self._key(row), codec.encode_record(record), "subject")
-        self._write("UPDATE subjects SET record = ? WHERE row_key = ?", sealed, row.row_key)
-
-    def _renew_key(self, row: _Row) -> None:
-        record, consent = self._record(row), row.consent
-        if consent is not None:
-            consent = self._sealer.open(self._key(row), consent, "consent")
-        old = self._key(row)
-        key, key_id, wrapped = self._sealer.new_key(row.tenant, row.row_key)
-        self._reseal_factors(old, key)
-        self._keys[row.row_key] = key
-        self._write(
-            "UPDATE subjects SET key_id = ?, wrapped_key = ?, record = ?, consent = ? "
-            "WHERE row_key = ?",
-            key_id,
-            wrapped,
-            self._sealer.seal(key, codec.encode_record(record), "subject"),
-            None if consent is None else self._sealer.seal(key, consent, "consent"),
-            row.row_key,
-        )
-        self.shredded = True
-
-    def _opened(self, row: _Row) -> Subject:
-        record, key = self._record(row), self._key(row)
-        consent = None
-        if row.consent is not None:
-            consent = codec.decode_consent(self._sealer.open(key, row.consent, "consent"))
-        held = self._voices.holdings(key)
-        return Subject(
-            tenant=row.tenant,
-            subject=record.subject,
-            state=record.state,
-            created_at=record.created_at,
-            groups=record.groups,
-            consent=consent,
-            voiceprints=held.voiceprints,
-            net_enrolled_seconds=held.net_seconds,
-            pending_seconds=held.pending_seconds,
-            last_interaction_at=record.last_interaction_at,
-        )
-
-    def _select(self, statement: str, *values: _Value) -> list[tuple[Any, ...]]:
-        with translated():
-            return self._live().execute(statement, values).fetchall()
-
-    def _write(self, statement: str, *values: _Value) -> int:
-        self._require_writable()
-        with translated():
-            return self._live().execute(statement, values).rowcount
-
-    def _shred(self) -> None:
-        self.shredded = True
-
-    def _live(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise InternalError(detail="a transaction was used after its end")
-        return self._connection
-
-    def _require_writable(self) -> None:
-        if not self._writable:
-            raise InternalError(detail="a read-only view cannot write")
