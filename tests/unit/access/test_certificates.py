@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtensionOID, NameOID
@@ -252,3 +253,19 @@ def test_of_several_certificates_the_first_to_end_counts() -> None:
     assert expires_at(longer + AUTHORITY.certificate) == end
     with pytest.raises(SettingsError, match="PEM"):
         expires_at(b"no certificate")
+
+
+@pytest.mark.parametrize("failure", [ValueError, UnsupportedAlgorithm])
+def test_a_certificate_that_cannot_be_read_tells_no_end(
+    failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever way the library stumbles, it is an error of the engine's own family."""
+
+    def stumble(_: bytes) -> None:
+        raise failure("odd")
+
+    for name in ("load_pem_x509_certificate", "load_pem_x509_certificates"):
+        monkeypatch.setattr(x509, name, stumble)
+
+    with pytest.raises(SettingsError):
+        expires_at(b"pem")
