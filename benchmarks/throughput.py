@@ -156,20 +156,26 @@ class Bench:
 
     async def memory(self) -> dict[str, float]:
         """Measure what calls hold, in KiB: some that are open and silent, some that speak."""
-        empty = self._server.memory_bytes()
-        run = asyncio.create_task(self._run(100.0, 3.0, idle=True))
-        await asyncio.sleep(1.0 + 3.5)
-        idle = (self._server.memory_bytes() - empty) / 300
-        await run
+        # The speaking ones first: what is freed stays with the process, and would hide them.
         before = self._server.memory_bytes()
         calls = 60
         run = asyncio.create_task(self._run(calls / self._call_seconds, 2 * self._call_seconds))
-        peaks = []
-        for _ in range(8):
-            await asyncio.sleep(1.8 * self._call_seconds / 8)
-            peaks.append(self._server.memory_bytes())
+        active = await self._highest(1.8 * self._call_seconds) - before
         await run
-        return {"idle_kib": idle / 1024, "active_kib": (max(peaks) - before) / calls / 1024}
+        many, open_seconds = 800, 8.0
+        empty = self._server.memory_bytes()
+        run = asyncio.create_task(self._run(many / open_seconds, open_seconds, idle=True))
+        idle = await self._highest(2 * open_seconds) - empty
+        await run
+        return {"idle_kib": idle / many / 1024, "active_kib": active / calls / 1024}
+
+    async def _highest(self, seconds: float) -> int:
+        """Watch the memory for a while."""
+        found = []
+        for _ in range(16):
+            await asyncio.sleep(seconds / 16)
+            found.append(self._server.memory_bytes())
+        return max(found)
 
 
 def summarised(  # noqa: PLR0917 - one level's numbers
