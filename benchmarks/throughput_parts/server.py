@@ -83,7 +83,8 @@ async def server_under_test(
     settings.write_text(
         f"[server]\nport = {port}\nmax_concurrent_calls = 2000\nmax_concurrent_requests = 4000\n"
         f"inference_threads = {max(1, len(cores) // workers)}\n"
-        f'[storage]\ndata_dir = "{folder / "vault"}"\n[log]\nlevel = "warning"\n{extra}'
+        f'[storage]\ndata_dir = "{folder / "vault"}"\n[log]\nlevel = "warning"\n'
+        f"[lockout]\nundecided_allowed = 1000\n{extra}"
     )
     several = ["--workers", str(workers)] if workers > 1 else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
