@@ -28,6 +28,7 @@ from voiceauth.errors import (
     TooShortError,
 )
 from voiceauth.service import verification
+from voiceauth.service.drive import Drive
 from voiceauth.service.server import Listening, running_server
 from voiceauth.signal.net_speech import NetSpeech
 from voiceauth.types import Decision, EnrolmentOutcome, EnrolmentProgress
@@ -185,8 +186,18 @@ async def test_a_vanished_caller_of_verify_leaves_an_abandoned_call(parts: Parts
     assert "verify.verdict" not in parts.events()
 
 
-async def test_a_caller_who_vanishes_while_the_model_runs_is_recorded(parts: Parts) -> None:
+async def test_a_caller_who_vanishes_while_the_model_runs_is_recorded(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A cancellation in the middle of an inference leaves one record of an abandoned call."""
+    seen = asyncio.Event()
+    leave = Drive._leave
+
+    def noted(drive: Drive[Any]) -> None:
+        leave(drive)
+        seen.set()
+
+    monkeypatch.setattr(Drive, "_leave", noted)
     async with served(parts) as service:
         await service.enrolled("alice")
         parts.embedder.may_run.clear()
@@ -194,6 +205,9 @@ async def test_a_caller_who_vanishes_while_the_model_runs_is_recorded(parts: Par
         async with service.client.verify(service.claim()) as stream:
             await stream.send(speech(3.0))
             await asyncio.to_thread(parts.embedder.running.wait, 30)
+        # Were the model done before the server hears of it, there would rightly be a verdict.
+        async with asyncio.timeout(30):
+            await seen.wait()
         parts.embedder.may_run.set()
 
     assert parts.events().count("verify.abandoned") == 1
