@@ -15,6 +15,7 @@ Processor time, not wall clock: a busy machine slows everything, but not the sha
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -26,6 +27,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, before numpy
 
 import grpc
 

@@ -22,6 +22,7 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ from throughput_parts.callers import Load
 from throughput_parts.calls import FRAME_SECONDS, demo_cast, pack_cast
 from throughput_parts.server import ServerUnderTest, enrol, server_under_test
 
+from voiceauth.v1 import evidence_pb2
+
 CALLERS = Path(__file__).resolve().parent / "throughput_parts" / "callers.py"
+ACCEPT = evidence_pb2.DECISION_ACCEPT
 RAMP_SECONDS = 12.0
 """Longer than most calls: then as many are open as there will be."""
 PRECISION = 0.06
@@ -55,6 +59,7 @@ class Level:
         p50, p95, p99: milliseconds from when the last needed frame was due to the answer.
         verdict_p99: of verdicts alone.
         answers: evidence after a span and verdicts, which those rest on.
+        accepted: of the verdicts: all calls are genuine, so a server that cuts calls short shows.
         cores_used: by the server for so many calls.
         ms_per_second: processor time of the server for a second of one call, everything in.
         generator_ms_per_second: of the generator.
@@ -73,6 +78,7 @@ class Level:
     p99: float
     verdict_p99: float
     answers: int
+    accepted: int
     cores_used: float
     ms_per_second: float
     generator_ms_per_second: float
@@ -116,6 +122,7 @@ class Bench:
         used = self._server.cpu_seconds() - before
         level = summarised(calls, found, self._options, RAMP_SECONDS, seconds, used)
         print(line(level), flush=True)
+        print(f"    {reasons(found)}", flush=True)
         return level
 
     async def most(self) -> list[Level]:
@@ -214,12 +221,20 @@ def summarised(  # noqa: PLR0917 - one level's numbers
         p99=float(p99),
         verdict_p99=float(np.percentile(verdicts, 99)) if verdicts else float("inf"),
         answers=len(answers),
+        accepted=sum(one["decision"] == ACCEPT for one in fates),
         cores_used=calls * used / max(spoken, 1e-9),
         ms_per_second=1000 * used / max(spoken, 1e-9),
         generator_ms_per_second=1000 * found["cpu_seconds"] / max(spoken, 1e-9),
         generator_late_ms=float(np.percentile(late, 99)),
         held=bool(p99 <= options.bound and nobody_lost and len(answers) > 0),
     )
+
+
+def reasons(found: dict[str, Any]) -> str:
+    """Count why calls were not accepted."""
+    others = [one for one in found["fates"] if one["decision"] != ACCEPT]
+    counts = Counter(", ".join(sorted(one["reasons"])) or one["code"] for one in others)
+    return "; ".join(f"{count} x {why}" for why, count in counts.most_common(4))
 
 
 def line(level: Level) -> str:
@@ -231,8 +246,9 @@ def line(level: Level) -> str:
             f"p50 {level.p50:5.0f}  p95 {level.p95:5.0f}  p99 {level.p99:5.0f} ms",
             f"(verdicts {level.verdict_p99:.0f})",
             f"{level.cores_used:5.2f} cores  {level.ms_per_second:5.2f} ms/s",
-            f"opened {level.opened} answered {level.answered} refused {level.refused}",
-            f"failed {level.failed}  {'held' if level.held else 'not held'}",
+            f"opened {level.opened} accepted {level.accepted} answered {level.answered}",
+            f"refused {level.refused} failed {level.failed}",
+            "held" if level.held else "not held",
             f"(generator {level.generator_ms_per_second:.2f} ms/s,"
             f" late {level.generator_late_ms:.0f} ms)" + doubt,
         ]

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from throughput_parts.calls import FRAME_BYTES, FRAME_SECONDS, Call, Cast
 from throughput_parts.server import TENANT
 from voiceauth.types import AudioFormat, Encoding
-from voiceauth.v1 import audio_pb2, verification_pb2
+from voiceauth.v1 import audio_pb2, evidence_pb2, verification_pb2
 from voiceauth.wire.audio import format_to_wire
 
 METHOD = "/voiceauth.v1.VerificationService/Verify"
@@ -64,6 +64,7 @@ class Fate:
         outcome: ``verdict``, ``refused`` or ``failed``.
         code: of gRPC, where there was no verdict.
         decision: of the verdict.
+        reasons: of the verdict.
         answers: seconds from when a span's last frame was due to the evidence that rests on it.
         verdict_seconds: the same for the verdict: from its last span's last frame, or from the end
             of the audio if it came after that.
@@ -76,6 +77,7 @@ class Fate:
     outcome: str = "failed"
     code: str = ""
     decision: int = 0
+    reasons: list[str] = field(default_factory=list)
     answers: list[float] = field(default_factory=list)
     verdict_seconds: float = 0.0
     frames: int = 0
@@ -181,6 +183,7 @@ class Callers:
                 if kind == "verdict":
                     fate.outcome = "verdict"
                     fate.decision = message.verdict.decision
+                    fate.reasons = [evidence_pb2.Reason.Name(one) for one in evidence.reasons]
                     ended = fate.frames >= len(self._messages[call.mulaw]) * per_message
                     end = due + FRAME_SECONDS * fate.frames
                     fate.verdict_seconds = now - end if ended else newest
@@ -208,6 +211,7 @@ def _opening(call: Call, number: int) -> bytes:
         call_id=f"load-{number}",
         tenant_id=TENANT,
         subject_id=call.claims,
+        policy="load",
         format=format_to_wire(AudioFormat(Encoding.MULAW)),
     )
     return verification_pb2.VerifyRequest(open=opening).SerializeToString()

@@ -65,6 +65,18 @@ def enrol(engine: Engine, name: str) -> None:
     engine.gallery.add(BANK, subject, print_.voiceprint, voice, frozenset())
 
 
+def rekey(engine: Engine) -> None:
+    """Re-key to the end, however many steps of a second a busy machine takes for it."""
+    desk = engine.rekeying
+    assert desk is not None
+    step = desk.step(BANK)
+    for _ in range(60):
+        if step.finished:
+            return
+        step = desk.step(BANK, step.generation)
+    raise AssertionError(step)
+
+
 def scores(engine: Engine, probes: list[Embedding]) -> list[Score]:
     """Score every probe against every stored caller."""
     found = []
@@ -100,9 +112,7 @@ def test_scores_rates_and_searches_are_what_they_were(engine: Engine) -> None:
         enrol(engine, name)
     probes = [voices(engine, f"{name}-genuine")[0] for name in CALLERS]
     before, cosines = scores(engine, probes), searched(engine, probes)
-    desk = engine.rekeying
-    assert desk is not None
-    assert desk.step(BANK).finished
+    rekey(engine)
     after = scores(engine, probes)
 
     for was, now in zip(before, after, strict=True):
@@ -120,9 +130,7 @@ def test_an_old_vector_scores_like_a_strangers_against_the_new_ones(engine: Engi
         enrol(engine, name)
     vault = engine.vault
     old = vault.voice_transform(BANK)  # type: ignore[attr-defined]
-    desk = engine.rekeying
-    assert desk is not None
-    desk.step(BANK)
+    rekey(engine)
     new = vault.voice_transform(BANK)  # type: ignore[attr-defined]
     across = old.protect(plain) @ new.protect(plain).T
     own = np.diag(across)
