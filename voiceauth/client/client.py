@@ -189,6 +189,7 @@ class Client:
             tenant_id=call.tenant,
             subject_id=call.subject,
             format=format_to_wire(call.audio_format),
+            kept_recording=call.kept_recording,
         )
         stub = self._stub(enrolment_pb2_grpc.EnrolmentServiceStub)
         return EnrolStream(stub.Enrol, enrolment_pb2.EnrolRequest(open=opening))

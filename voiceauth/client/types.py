@@ -48,12 +48,17 @@ class IdentifyOptions:
 
 @dataclass(frozen=True, slots=True)
 class EnrolOptions:
-    """A subject whose voice is to be collected."""
+    """A subject whose voice is to be collected.
+
+    Attributes:
+        kept_recording: a recording from before, to move the subject to a new speaker model with.
+    """
 
     call_id: str
     tenant: str
     subject: str
     audio_format: AudioFormat
+    kept_recording: bool = False
 
 
 @dataclass(frozen=True, slots=True)

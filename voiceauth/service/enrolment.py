@@ -40,6 +40,7 @@ class EnrolTalk(Talk[enrolment_pb2.EnrolResponse]):
             tenant=tenant_id(opening.tenant_id),
             subject=subject_id(opening.subject_id),
             audio_format=format_from_wire(opening.format),
+            kept_recording=opening.kept_recording,
         )
         bind_call(self._runtime, request.tenant, request.call)
         self._call = EnrolCall(self._runtime.engine, request)
@@ -57,6 +58,9 @@ class EnrolTalk(Talk[enrolment_pb2.EnrolResponse]):
         if not span.counted:
             return _progress(self._running.refuse(span))
         try:
+            doubt = await self._doubt(span)
+            if doubt is not None:
+                return _progress(doubt)
             reading = await self._runtime.inference.read(
                 span.samples, embedder=self._running.embedder
             )
@@ -64,6 +68,15 @@ class EnrolTalk(Talk[enrolment_pb2.EnrolResponse]):
             return _progress(self._running.refuse(span))
         with engine_errors_only("weighing"):
             return _progress(self._running.weigh(span, reading.embedding, reading.spoof_score))
+
+    async def _doubt(self, span: Span) -> EnrolmentProgress | None:
+        """Ask the model before whether a kept recording is the subject's."""
+        before = self._running.embedder_before
+        if before is None:
+            return None
+        heard = await self._runtime.inference.embed(span.samples, embedder=before)
+        with engine_errors_only("recognising"):
+            return self._running.doubt(span, heard)
 
     def news(self) -> Sequence[enrolment_pb2.EnrolResponse]:
         """Return the first progress, once; the others come with their segments."""

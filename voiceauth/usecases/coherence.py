@@ -8,11 +8,54 @@ rarely sound that unlike the rest.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from voiceauth.ports import Scorer
 from voiceauth.scoring.combine import centroid
-from voiceauth.types import EnrolmentSegment, Score
-from voiceauth.units import Rate
+from voiceauth.types import Embedding, EnrolmentSegment, Reason, Score, Span, Voiceprint
+from voiceauth.units import Rate, Seconds
+from voiceauth.usecases.engine import Engine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceVoice:
+    """A voice that new segments are held against.
+
+    Attributes:
+        embedding: unit length, in the space of one model.
+        net_seconds: speech behind it.
+    """
+
+    embedding: Embedding
+    net_seconds: Seconds
+
+    @classmethod
+    def of(cls, parts: Sequence[EnrolmentSegment] | Sequence[Voiceprint]) -> Self:
+        """Average segments or voiceprints by their speech."""
+        mean = centroid([(one.embedding, one.net_seconds) for one in parts])
+        return cls(mean, sum(one.net_seconds for one in parts))
+
+    def mismatch(self, engine: Engine, span: Span, embedding: Embedding) -> Reason | None:
+        """Say why a span cannot be counted as this voice's; None if it can.
+
+        Args:
+            engine: of the model that made both embeddings.
+            span: counted.
+            embedding: of it.
+        """
+        score = engine.scorer.score(
+            embedding,
+            self.embedding,
+            net_seconds=span.net_seconds,
+            bandwidth=span.quality.bandwidth,
+            enrolled_seconds=self.net_seconds,
+            snr_db=span.quality.snr_db,
+        )
+        if score.false_non_match_rate is None:
+            return Reason.NO_CALIBRATION_SUPPORT  # too short to be judged is not strange
+        limit = engine.enrolment.coherence_false_non_match_rate
+        return None if fits(score, limit) else Reason.INCOHERENT
 
 
 def fits(score: Score, false_non_match_rate: Rate) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voiceauth.consent.rules import in_force
-from voiceauth.errors import ConsentMissingError, NotFoundError, OptedOutError
+from voiceauth.errors import ConsentMissingError, NotFoundError, OptedOutError, PolicyError
 from voiceauth.ports import SpeakerEmbedder, Transaction
 from voiceauth.scoring.combine import centroid, mean_level
 from voiceauth.types import (
@@ -40,7 +40,7 @@ from voiceauth.types import (
     VoiceprintId,
 )
 from voiceauth.units import Seconds
-from voiceauth.usecases.coherence import coherent, fits
+from voiceauth.usecases.coherence import ReferenceVoice, coherent
 from voiceauth.usecases.duplicates import other_subject_with_this_voice
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.enrolment_liveness import EnrolmentGate
@@ -51,26 +51,18 @@ from voiceauth.usecases.two_models import world_of
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentRequest:
-    """Whose voice is to be enrolled, and how the call sounds on the wire."""
+    """Whose voice is to be enrolled, and how the call sounds on the wire.
+
+    Attributes:
+        kept_recording: no call, but a recording from before, which is to move a subject from one
+            speaker model to the next.
+    """
 
     call: CallId
     tenant: TenantId
     subject: SubjectId
     audio_format: AudioFormat
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Reference:
-    """A voice that new segments are held against, and the speech behind it."""
-
-    embedding: Embedding
-    net_seconds: Seconds
-
-    @classmethod
-    def of(cls, parts: Sequence[EnrolmentSegment] | Sequence[Voiceprint]) -> "_Reference":
-        """Average segments or voiceprints by their speech."""
-        mean = centroid([(one.embedding, one.net_seconds) for one in parts])
-        return cls(mean, sum(one.net_seconds for one in parts))
+    kept_recording: bool = False
 
 
 class EnrolCall(HearingCall):
@@ -82,7 +74,8 @@ class EnrolCall(HearingCall):
         self._request = request
         self._carried: tuple[EnrolmentSegment, ...] = ()
         self._collected: list[EnrolmentSegment] = []
-        self._earlier: _Reference | None = None
+        self._earlier: ReferenceVoice | None = None
+        self._before: tuple[Engine, ReferenceVoice] | None = None
         self._incoherent_seconds: Seconds = 0.0
         self._gate = EnrolmentGate(engine)
         self._tape = CallTape(
@@ -96,6 +89,7 @@ class EnrolCall(HearingCall):
             NotFoundError: there is no such subject.
             OptedOutError: the subject wants no voice biometrics.
             ConsentMissingError: no consent is in force.
+            PolicyError: a kept recording, and the subject waits for no new model.
             GalleryLoadingError: the gallery is not filled yet: nobody could say whether the voice
                 is somebody else's.
         """
@@ -104,18 +98,40 @@ class EnrolCall(HearingCall):
         with self._engine.vault.read() as view:
             self._permitted(view)
             # New segments must be held against the voiceprints that are there.
-            self._engine = world_of(self._engine, view, request.tenant, request.subject)
+            world = world_of(self._engine, view, request.tenant, request.subject)
+            if request.kept_recording:
+                self._before = (world, self._waiting(view, world))
+            else:
+                self._engine = world
             model = self._engine.embedder.model
             self._carried = tuple(view.pending_segments(request.tenant, request.subject, model))
             prints = view.voiceprints(request.tenant, request.subject, model)
         if prints:
-            self._earlier = _Reference.of(prints)
+            self._earlier = ReferenceVoice.of(prints)
         return self.progress()
 
     @property
     def embedder(self) -> SpeakerEmbedder:
         """The model that hears this call, from ``load`` on."""
         return self._engine.embedder
+
+    @property
+    def embedder_before(self) -> SpeakerEmbedder | None:
+        """The model before, which has to recognise a kept recording; None for a call."""
+        return None if self._before is None else self._before[0].embedder
+
+    def doubt(self, span: Span, embedding: Embedding) -> EnrolmentProgress | None:
+        """Report a span of a kept recording that is not the subject's; None if it is.
+
+        Args:
+            span: counted.
+            embedding: of it, by the model before.
+        """
+        if self._before is None:
+            return None
+        world, voice = self._before
+        reason = voice.mismatch(world, span, embedding)
+        return None if reason is None else self._left_out(span, reason)
 
     @property
     def enough(self) -> bool:
@@ -132,10 +148,9 @@ class EnrolCall(HearingCall):
         """Count one embedded span, if it lives and sounds like the rest."""
         reason = self._gate.objection(span, spoof_score) or self._objection(span, embedding)
         if reason is not None:
-            if reason is Reason.INCOHERENT:
-                self._incoherent_seconds += span.net_seconds
-            return self.progress(_report(span, counted=False, reasons=(reason,)))
-        self._tape.add(span)
+            return self._left_out(span, reason)
+        if self._before is None:  # what was kept was heard before, and is no call to be replayed
+            self._tape.add(span)
         self._collected.append(
             EnrolmentSegment(
                 embedding=embedding,
@@ -178,7 +193,7 @@ class EnrolCall(HearingCall):
             result = self._settle(transaction, subject, segments)
             kept = result.outcome in {EnrolmentOutcome.ENROLLED, EnrolmentOutcome.PARTIAL}
             self._tape.settle(transaction, heard, kept=kept, waiting={one.call for one in now})
-            if kept and self._collected:
+            if kept and self._collected and not request.kept_recording:
                 transaction.note_interaction(request.tenant, request.subject, engine.clock.now())
             prints = transaction.voiceprints(request.tenant, request.subject, engine.embedder.model)
         if result.outcome is EnrolmentOutcome.ENROLLED:
@@ -308,6 +323,7 @@ class EnrolCall(HearingCall):
             "heard_seconds": round(self._listener.heard_seconds, 3),
             "model": self._engine.embedder.model,
             "calibration": self._engine.scorer.version,
+            "kept_recording": self._request.kept_recording,
             **self._gate.body(),
             **extra,
         }
@@ -331,26 +347,30 @@ class EnrolCall(HearingCall):
 
     def _objection(self, span: Span, embedding: Embedding) -> Reason | None:
         """Hold a span against the other segments, and against earlier voiceprints."""
-        limit = self._engine.enrolment.coherence_false_non_match_rate
         references = [self._earlier] if self._earlier is not None else []
         others = (*self._carried, *self._collected)
         if others:
-            references.append(_Reference.of(others))
+            references.append(ReferenceVoice.of(others))
         # The first segment has nothing to agree with, but must be one that can be judged later.
-        for reference in references or [_Reference(embedding, span.net_seconds)]:
-            score = self._engine.scorer.score(
-                embedding,
-                reference.embedding,
-                net_seconds=span.net_seconds,
-                bandwidth=span.quality.bandwidth,
-                enrolled_seconds=reference.net_seconds,
-                snr_db=span.quality.snr_db,
-            )
-            if score.false_non_match_rate is None:
-                return Reason.NO_CALIBRATION_SUPPORT  # too short to be judged is not strange
-            if not fits(score, limit):
-                return Reason.INCOHERENT
+        for reference in references or [ReferenceVoice(embedding, span.net_seconds)]:
+            reason = reference.mismatch(self._engine, span, embedding)
+            if reason is not None:
+                return reason
         return None
+
+    def _left_out(self, span: Span, reason: Reason) -> EnrolmentProgress:
+        if reason is Reason.INCOHERENT:
+            self._incoherent_seconds += span.net_seconds
+        return self.progress(_report(span, counted=False, reasons=(reason,)))
+
+    def _waiting(self, view: Transaction, world: Engine) -> ReferenceVoice:
+        """Return the voice of a subject who waits for the new model, in the world before."""
+        request = self._request
+        if world is self._engine:
+            raise PolicyError("This subject does not wait for a new speaker model.")
+        return ReferenceVoice.of(
+            view.voiceprints(request.tenant, request.subject, world.embedder.model)
+        )
 
     def _net_seconds(self) -> Seconds:
         return sum(one.net_seconds for one in (*self._carried, *self._collected))

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_engine import MODEL, TENANT, span
+from fake_engine import MODEL, TENANT, consenting, span
 from two_worlds import (
     ANNA,
+    MULAW,
     OLD,
     STRANGER,
     called,
@@ -21,9 +22,19 @@ from two_worlds import (
 
 from voiceauth.errors import PolicyError, SettingsError
 from voiceauth.gallery.faiss_gallery import FaissGallery
-from voiceauth.types import Counter, Decision, MigrationAction, SubjectId
+from voiceauth.types import (
+    CallId,
+    Counter,
+    Decision,
+    EnrolmentOutcome,
+    EnrolmentResult,
+    MigrationAction,
+    Reason,
+    SubjectId,
+)
 from voiceauth.usecases import manage_subjects
 from voiceauth.usecases.engine import Engine
+from voiceauth.usecases.enrol_subject import EnrolCall, EnrolmentRequest
 from voiceauth.usecases.migrate_models import migrate_models
 from voiceauth.usecases.two_models import previous_world, world_of
 
@@ -253,3 +264,112 @@ def test_voices_of_failed_attempts_are_remembered_in_one_space(now: Engine, befo
     called(now, anna, STRANGER)
     with now.vault.read() as view:
         assert view.attempts(TENANT, Counter.VOICE, anna).total == 1
+
+
+def kept(engine: Engine, subject: SubjectId) -> EnrolCall:
+    """Open an enrolment with a recording that was kept."""
+    request = EnrolmentRequest(CallId("kept"), TENANT, subject, MULAW, kept_recording=True)
+    call = EnrolCall(engine, request)
+    call.load()
+    return call
+
+
+def played(call: EnrolCall, *voices: int) -> tuple[list[Reason], EnrolmentResult]:
+    """Play voices, three seconds each, as the service does; return what was objected to."""
+    objections: list[Reason] = []
+    assert call.embedder_before is not None
+    for voice in voices:
+        said = span(voice)
+        doubt = call.doubt(said, call.embedder_before.embed(said.samples))
+        if doubt is None:
+            call.weigh(said, call.embedder.embed(said.samples))
+        elif doubt.segment is not None:
+            objections += doubt.segment.reasons
+    return objections, call.conclude()
+
+
+def test_a_kept_recording_moves_whom_it_is_of(before: Engine, now: Engine) -> None:
+    """Without a call: a voiceprint of the new model stands beside the old one, and is searched."""
+    anna = enrolled(before, "anna", ANNA)
+
+    objections, result = played(kept(now, anna), ANNA, ANNA, ANNA)
+
+    assert (objections, result.outcome) == ([], EnrolmentOutcome.ENROLLED)
+    assert (prints(now, anna, MODEL), prints(now, anna, OLD)) == (1, 1)
+    assert now.gallery.subjects(TENANT, None) == 1
+    verdict, over = called(now, anna, ANNA)
+    assert (verdict.decision, verdict.model, over) == (Decision.ACCEPT, MODEL, None)
+    assert called(now, anna, STRANGER)[0].decision is Decision.REJECT
+    assert foreign(before, now) == 0
+
+
+def test_a_strangers_recording_moves_nobody(before: Engine, now: Engine) -> None:
+    """A list with a wrong name in it gives nobody another person's voice."""
+    anna = enrolled(before, "anna", ANNA)
+
+    objections, result = played(kept(now, anna), STRANGER, STRANGER, STRANGER)
+
+    assert objections == [Reason.INCOHERENT] * 3
+    assert result.outcome is EnrolmentOutcome.INCOHERENT
+    assert (prints(now, anna, MODEL), prints(now, anna, OLD)) == (0, 1)
+
+
+def test_a_stranger_in_a_kept_recording_is_left_out(before: Engine, now: Engine) -> None:
+    """What an agent says in a recording of both sides does not count."""
+    anna = enrolled(before, "anna", ANNA)
+
+    objections, result = played(kept(now, anna), ANNA, STRANGER, ANNA, ANNA)
+
+    assert objections == [Reason.INCOHERENT]
+    assert result.outcome is EnrolmentOutcome.ENROLLED
+    assert result.net_seconds == pytest.approx(9.0)
+
+
+def test_short_recordings_add_up_with_each_other(before: Engine, now: Engine) -> None:
+    """Too little speech waits for the next recording, as in any enrolment."""
+    anna = enrolled(before, "anna", ANNA)
+
+    assert played(kept(now, anna), ANNA)[1].outcome is EnrolmentOutcome.PARTIAL
+    assert migrate_models(now, STATUS).begun == 1
+    assert played(kept(now, anna), ANNA, ANNA)[1].outcome is EnrolmentOutcome.ENROLLED
+
+
+def test_a_kept_recording_is_no_interaction(before: Engine, now: Engine) -> None:
+    """Periods of retention run from the person's own calls; the ledger tells the two apart."""
+    anna = enrolled(before, "anna", ANNA)
+    with now.vault.read() as view:
+        was = view.subject(TENANT, anna)
+    now.clock.advance(86400.0)  # type: ignore[attr-defined]
+
+    played(kept(now, anna), ANNA, ANNA, ANNA)
+
+    with now.vault.read() as view:
+        found = view.subject(TENANT, anna)
+    assert was is not None
+    assert found is not None
+    assert found.last_interaction_at == was.last_interaction_at
+    records = [json.loads(one.body) for one in now.vault.ledger() if one.event == "enrol.result"]
+    assert [one["kept_recording"] for one in records] == [False, True]
+
+
+def test_only_who_waits_is_moved_by_a_recording(before: Engine, now: Engine) -> None:
+    """Not who has moved, has never enrolled, or lives where no migration runs."""
+    anna = enrolled(before, "anna", ANNA)
+    nobody = consenting(now, "nobody")
+    with pytest.raises(PolicyError):
+        kept(replace(now, previous=None), anna)
+    with pytest.raises(PolicyError):
+        kept(now, nobody)
+    played(kept(now, anna), ANNA, ANNA, ANNA)
+    with pytest.raises(PolicyError):
+        kept(now, anna)
+
+
+def test_a_call_is_held_against_no_model_before(before: Engine, now: Engine) -> None:
+    """An ordinary enrolment costs one model, and is not doubted by another one."""
+    anna = enrolled(before, "anna", ANNA)
+    call = EnrolCall(now, EnrolmentRequest(CallId("c"), TENANT, anna, MULAW))
+    call.load()
+
+    assert call.embedder_before is None
+    assert call.doubt(span(STRANGER), now.embedder.embed(span(STRANGER).samples)) is None
