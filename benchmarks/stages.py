@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ from latency import machine
 from throughput import CALLERS
 from throughput_parts.callers import METHOD, Load
 from throughput_parts.calls import FRAME_SECONDS, demo_cast
-from throughput_parts.server import enrol
+from throughput_parts.server import LOAD_SETTINGS, enrol
 
 from voiceauth.cli.reach import own_server
 from voiceauth.config import ServerSettings, Settings, StorageSettings
@@ -161,6 +162,7 @@ async def measured(options: argparse.Namespace) -> dict[str, Any]:
         settings = Settings(
             storage=StorageSettings(data_dir=folder / "vault"),
             server=ServerSettings(port=0, inference_threads=1, max_concurrent_calls=1000),
+            **tomllib.loads(LOAD_SETTINGS),
         )
         watch = Stopwatch()
         rate = options.calls / 9.0

@@ -22,6 +22,27 @@ _COMMAND = (
     "import sys; from voiceauth.cli import main; sys.argv = ['voiceauth', *sys.argv[1:]]; main()"
 )
 
+LOAD_SETTINGS = """
+[lockout]
+undecided_allowed = 1000
+
+[liveness]
+replay_retention_days = 1e-9
+
+[policies.load]
+accept_on_voice_alone = true
+full_seconds = 30.0
+target_false_match_rate = 0.001
+target_false_non_match_rate = 1e-6
+max_live_rejected = 1e-6
+"""
+"""What a server needs that hears the same few recordings all the time.
+
+The replay layer would rightly refuse them: it analyses every call, but what it remembers is
+forgotten at once. The policy rejects nobody: five spoiled recordings in a row would close the path
+to a person.
+"""
+
 
 class ServerUnderTest:
     """Reads the accounts of a server's processes.
@@ -78,19 +99,13 @@ async def server_under_test(
         workers: processes that serve.
         extra: further settings, TOML.
     """
-    # The load says the same words again and again, which the replay layer rightly refuses: what it
-    # remembers is forgotten at once. It analyses every call all the same. The policy rejects
-    # nobody: five spoiled recordings in a row would close the path to a person.
     port = _free_port()
     settings = folder / "voiceauth.toml"
     settings.write_text(
         f"[server]\nport = {port}\nmax_concurrent_calls = 2000\nmax_concurrent_requests = 4000\n"
         f"inference_threads = {max(1, len(cores) // workers)}\n"
         f'[storage]\ndata_dir = "{folder / "vault"}"\n[log]\nlevel = "warning"\n'
-        f"[lockout]\nundecided_allowed = 1000\n[liveness]\nreplay_retention_days = 1e-9\n"
-        "[policies.load]\naccept_on_voice_alone = true\nfull_seconds = 30.0\n"
-        "target_false_match_rate = 0.001\ntarget_false_non_match_rate = 1e-6\n"
-        f"max_live_rejected = 1e-6\n{extra}"
+        f"{LOAD_SETTINGS}{extra}"
     )
     several = ["--workers", str(workers)] if workers > 1 else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
