@@ -35,8 +35,8 @@ test-hsm: .venv-test/.hsm  ## the key service on a real PKCS#11 token; needs sof
 	$(ISOLATED) .venv-test/bin/pytest -rs tests/hsm $(ARGS)
 
 # The rooms in which a gap could cost most, each by its own tests alone; the key service by its own.
-STRICT = access consent keys ledger decision factors
-cover: .venv-test/.hsm  ## branch coverage of access, consent, keys, ledger, decision and factors; needs softhsm2
+STRICT = access alerts consent keys ledger decision factors
+cover: .venv-test/.hsm  ## branch coverage of access, alerts, consent, keys, ledger, decision and factors; needs softhsm2
 	@for room in $(STRICT); do \
 		own=tests/unit/$$room; test $$room != keys || own="$$own tests/hsm"; \
 		$(ISOLATED) .venv-test/bin/pytest $$own --cov=voiceauth.$$room --cov-branch \
