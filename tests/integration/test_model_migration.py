@@ -91,6 +91,7 @@ async def test_a_migration_over_grpc(parts: Parts) -> None:
     assert '"moved": 1' in result.stdout  # among the lines of the server
     assert "models.moved" in parts.events()
     assert parts.last("models.migration").body.count("finish") == 1
+    assert parts.events().count("models.migration") == 2  # one look, one end: none looked twice
 
 
 async def test_people_move_with_recordings_that_were_kept(parts: Parts, tmp_path: Path) -> None:

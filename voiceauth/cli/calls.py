@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from voiceauth.cli import options
-from voiceauth.cli.converse import converse
+from voiceauth.cli.converse import converse, enrolment
 from voiceauth.cli.live import call_view, reasons_text
 from voiceauth.cli.reach import ask
 from voiceauth.cli.render import (
@@ -89,11 +89,8 @@ def enrol(
 
     async def question(client: Client) -> EnrolmentResult:
         with call_view(quiet=as_json).drawing() as view:
-            async with client.enrol(opening) as stream:
-                last = await converse(stream, sound, view.show, pace=1.0 if realtime else None)
-        if not isinstance(last, EnrolmentResult):
-            raise InternalError(detail="the server ended the enrolment without a result")
-        return last
+            pace = 1.0 if realtime else None
+            return await enrolment(client, opening, sound, view.show, pace=pace)
 
     result = ask(context, server, data_dir, question)
     if as_json:

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol, TypeVar
 
 from voiceauth.cli.sound import SoundSource
+from voiceauth.client import Client, EnrolOptions
 from voiceauth.errors import InternalError
+from voiceauth.types import EnrolmentProgress, EnrolmentResult
 from voiceauth.units import Seconds
 
 Update_co = TypeVar("Update_co", covariant=True)
@@ -65,6 +67,22 @@ async def converse(
         feeding.cancel()
         reading.cancel()
         await asyncio.gather(feeding, reading, return_exceptions=True)
+
+
+async def enrolment(
+    client: Client,
+    opening: EnrolOptions,
+    sound: SoundSource,
+    show: Callable[[EnrolmentProgress | EnrolmentResult], None],
+    *,
+    pace: float | None,
+) -> EnrolmentResult:
+    """Enrol with a sound; return the result. Arguments and errors as ``converse``."""
+    async with client.enrol(opening) as stream:
+        last = await converse(stream, sound, show, pace=pace)
+    if not isinstance(last, EnrolmentResult):
+        raise InternalError(detail="the server ended the enrolment without a result")
+    return last
 
 
 async def _feed(stream: CallStream[Update], sound: SoundSource, *, pace: float | None) -> None:

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from voiceauth.cli import options
-from voiceauth.cli.converse import converse
+from voiceauth.cli.converse import converse, enrolment
 from voiceauth.cli.demo_callers import (
     DemoCall,
     DemoScript,
@@ -282,11 +282,7 @@ async def enrol_caller(
     await client.record_consent(TENANT, call.claims, consent)
     sound = call.sound()
     opening = EnrolOptions(name, TENANT, call.claims, sound.audio_format)
-    async with client.enrol(opening) as stream:
-        last = await converse(stream, sound, show, pace=pace)
-    if not isinstance(last, EnrolmentResult):
-        raise InternalError(detail="an enrolment of the demo ended without a result")
-    return last
+    return await enrolment(client, opening, sound, show, pace=pace)
 
 
 async def _verify(

@@ -12,14 +12,14 @@ import typer
 from rich.progress import Progress
 
 from voiceauth.cli import options
-from voiceauth.cli.converse import converse
+from voiceauth.cli.converse import enrolment
 from voiceauth.cli.kept_recordings import KeptRecording, kept_recordings
 from voiceauth.cli.reach import ask
 from voiceauth.cli.render import output, print_json, progress_output
 from voiceauth.cli.sound import RawAudio, open_sound
 from voiceauth.client import Client, EnrolOptions
 from voiceauth.errors import DependencyError, EngineError, PolicyError
-from voiceauth.types import EnrolmentResult, MigrationAction, ModelMigration
+from voiceauth.types import MigrationAction, ModelMigration
 
 
 def migrate(
@@ -59,7 +59,8 @@ def migrate(
     kept = () if recordings is None else kept_recordings(recordings, root, tenant)
 
     async def question(client: Client) -> tuple[Counter[str], ModelMigration]:
-        await client.maintenance.migrate_models()  # refuses where no migration runs
+        if kept:
+            await client.maintenance.migrate_models()  # refuses where no migration runs
         heard = await _heard(client, kept)
         moved = await client.maintenance.migrate_models(action, drop_waiting=drop_waiting)
         return heard, moved
@@ -108,6 +109,5 @@ async def _fate(client: Client, kept: KeptRecording) -> str:
         audio_format=sound.audio_format,
         kept_recording=True,
     )
-    async with client.enrol(opening) as stream:
-        last = await converse(stream, sound, lambda _: None, pace=None)
-    return last.outcome.value if isinstance(last, EnrolmentResult) else "unanswered"
+    result = await enrolment(client, opening, sound, lambda _: None, pace=None)
+    return result.outcome.value

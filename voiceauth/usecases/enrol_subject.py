@@ -149,7 +149,9 @@ class EnrolCall(HearingCall):
         reason = self._gate.objection(span, spoof_score) or self._objection(span, embedding)
         if reason is not None:
             return self._left_out(span, reason)
-        if self._before is None:  # what was kept was heard before, and is no call to be replayed
+        if (
+            not self._request.kept_recording
+        ):  # what was kept was heard before, and is no call to be replayed
             self._tape.add(span)
         self._collected.append(
             EnrolmentSegment(
