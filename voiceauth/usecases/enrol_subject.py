@@ -9,18 +9,15 @@ The order of one call; the service drives it and runs the model between ``hear``
     with its reason, a counted one is embedded and weighed.
 (3) ``weigh`` holds each span against the rest of the enrolment (the coherence gate), and asks
     whether it lives.
-(4) ``conclude`` re-checks the consent and the call's liveness, looks for the voice on watchlists
-    and under other subjects, and stores either a voiceprint or the collected segments for the next
-    call, with the ledger entry.
+(4) ``conclude`` re-checks the consent, and stores either a voiceprint or the collected segments for
+    the next call, with the ledger entry, as ``enrolment_ending`` decides.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voiceauth.consent.rules import in_force
 from voiceauth.errors import ConsentMissingError, NotFoundError, OptedOutError, PolicyError
 from voiceauth.ports import SpeakerEmbedder, Transaction
-from voiceauth.scoring.combine import centroid, mean_level
 from voiceauth.types import (
     AudioFormat,
     CallId,
@@ -36,13 +33,11 @@ from voiceauth.types import (
     SubjectId,
     SubjectState,
     TenantId,
-    Voiceprint,
-    VoiceprintId,
 )
 from voiceauth.units import Seconds
-from voiceauth.usecases.coherence import ReferenceVoice, coherent
-from voiceauth.usecases.duplicates import other_subject_with_this_voice
+from voiceauth.usecases.coherence import ReferenceVoice
 from voiceauth.usecases.engine import Engine
+from voiceauth.usecases.enrolment_ending import EnrolmentEnding, HeardCall
 from voiceauth.usecases.enrolment_liveness import EnrolmentGate
 from voiceauth.usecases.listening import HearingCall, Listener
 from voiceauth.usecases.replay_guard import CallTape
@@ -149,9 +144,7 @@ class EnrolCall(HearingCall):
         reason = self._gate.objection(span, spoof_score) or self._objection(span, embedding)
         if reason is not None:
             return self._left_out(span, reason)
-        if (
-            not self._request.kept_recording
-        ):  # what was kept was heard before, and is no call to be replayed
+        if not self._request.kept_recording:  # what was kept is no call to be replayed
             self._tape.add(span)
         self._collected.append(
             EnrolmentSegment(
@@ -183,7 +176,7 @@ class EnrolCall(HearingCall):
             NotFoundError, OptedOutError, ConsentMissingError: permission ended during the call.
             StorageError: nothing was stored.
         """
-        request, engine = self._request, self._engine
+        request, engine, call = self._request, self._engine, self._heard_call()
         heard = self._tape.fingerprint()  # before the vault is locked
         with engine.vault.begin() as transaction:
             subject = self._permitted(transaction)
@@ -191,11 +184,10 @@ class EnrolCall(HearingCall):
             now = transaction.pending_segments(
                 request.tenant, request.subject, engine.embedder.model
             )
-            segments = (*now, *self._collected)
-            result = self._settle(transaction, subject, segments)
+            result = EnrolmentEnding(engine, transaction, call, self._gate).settle(subject, now)
             kept = result.outcome in {EnrolmentOutcome.ENROLLED, EnrolmentOutcome.PARTIAL}
             self._tape.settle(transaction, heard, kept=kept, waiting={one.call for one in now})
-            if kept and self._collected and not request.kept_recording:
+            if kept and call.segments and not request.kept_recording:
                 transaction.note_interaction(request.tenant, request.subject, engine.clock.now())
             prints = transaction.voiceprints(request.tenant, request.subject, engine.embedder.model)
         if result.outcome is EnrolmentOutcome.ENROLLED:
@@ -206,136 +198,16 @@ class EnrolCall(HearingCall):
                 )
         return result
 
-    def _settle(
-        self, transaction: Transaction, subject: Subject, segments: Sequence[EnrolmentSegment]
-    ) -> EnrolmentResult:
-        engine = self._engine
-        refusal = self._gate.refusal()
-        if refusal is not None:
-            earlier = segments[: len(segments) - len(self._collected)]
-            outcome = EnrolmentOutcome.NOT_LIVE
-            return self._keep(transaction, outcome, earlier, subject, reasons=(refusal,))
-        if self._incoherent_seconds > sum(one.net_seconds for one in self._collected):
-            return self._keep(transaction, EnrolmentOutcome.INCOHERENT, (), subject)
-        net = sum(one.net_seconds for one in segments)
-        if net < engine.enrolment.needed_seconds:
-            return self._keep(transaction, EnrolmentOutcome.PARTIAL, segments, subject)
-        kept = coherent(engine.scorer, segments, engine.enrolment.coherence_false_non_match_rate)
-        kept_net = sum(one.net_seconds for one in kept)
-        if kept_net <= net / 2:
-            return self._keep(transaction, EnrolmentOutcome.INCOHERENT, (), subject)
-        if kept_net < engine.enrolment.needed_seconds:
-            return self._keep(transaction, EnrolmentOutcome.PARTIAL, kept, subject)
-        return self._store_unless_known(transaction, subject, kept)
-
-    def _store_unless_known(
-        self, transaction: Transaction, subject: Subject, kept: Sequence[EnrolmentSegment]
-    ) -> EnrolmentResult:
-        """Store a voiceprint, unless the voice is watched or somebody else's."""
-        mean = centroid([(one.embedding, one.net_seconds) for one in kept])
-        found = other_subject_with_this_voice(
-            self._engine,
-            transaction,
-            subject,
-            mean,
-            net_seconds=sum(one.net_seconds for one in kept),
-            bandwidth=kept[0].bandwidth,
-            snr_db=mean_level((one.snr_db, one.net_seconds) for one in kept),
-        )
-        if found is not None and found.watchlisted:
-            outcome = EnrolmentOutcome.WATCHLISTED
-            return self._keep(transaction, outcome, (), subject, other=found.subject)
-        if found is not None:
-            outcome = EnrolmentOutcome.DUPLICATE
-            return self._keep(transaction, outcome, (), subject, other=found.subject)
-        return self._store(transaction, kept, mean)
-
-    def _keep(
-        self,
-        transaction: Transaction,
-        outcome: EnrolmentOutcome,
-        segments: Sequence[EnrolmentSegment],
-        subject: Subject,
-        *,
-        other: SubjectId | None = None,
-        reasons: tuple[Reason, ...] = (),
-    ) -> EnrolmentResult:
-        """Store the segments for the next call, or drop them, and say so in the ledger."""
-        request = self._request
-        transaction.put_pending_segments(
-            request.tenant, request.subject, self._engine.embedder.model, segments
-        )
-        net = sum(one.net_seconds for one in segments)
-        extra: dict[str, object] = {"reasons": [reason.value for reason in reasons]}
-        if other is not None:
-            extra[outcome.value] = self._pseudonym(transaction, other)
-        return EnrolmentResult(
-            outcome=outcome,
-            net_seconds=net,
-            record_id=self._record(transaction, outcome, net, extra),
-            voiceprints=subject.voiceprints,
-            duplicate=other if outcome is EnrolmentOutcome.DUPLICATE else None,
-            reasons=reasons,
-        )
-
-    def _store(
-        self,
-        transaction: Transaction,
-        segments: Sequence[EnrolmentSegment],
-        mean: Embedding,
-    ) -> EnrolmentResult:
-        request, engine = self._request, self._engine
-        model = engine.embedder.model
-        voiceprint = Voiceprint(
-            voiceprint=VoiceprintId(engine.random.token(16).hex()),
-            subject=request.subject,
-            model=model,
-            embedding=mean,
-            net_seconds=sum(one.net_seconds for one in segments),
-            created_at=engine.clock.now(),
-            segments=tuple(segments),
-        )
-        transaction.add_voiceprint(request.tenant, voiceprint)
-        transaction.put_pending_segments(request.tenant, request.subject, model, ())
-        kept = transaction.keep_latest_voiceprints(
-            request.tenant, request.subject, model, engine.enrolment.max_voiceprints
-        )
-        outcome = EnrolmentOutcome.ENROLLED
-        extra = {"voiceprint": voiceprint.voiceprint, "segments": len(segments)}
-        return EnrolmentResult(
-            outcome=outcome,
-            net_seconds=voiceprint.net_seconds,
-            record_id=self._record(transaction, outcome, voiceprint.net_seconds, extra),
-            voiceprints=kept,
-            voiceprint=voiceprint.voiceprint,
-        )
-
-    def _record(
-        self,
-        transaction: Transaction,
-        outcome: EnrolmentOutcome,
-        net: Seconds,
-        extra: Mapping[str, object],
-    ) -> int:
-        body = {
-            "call": self._engine.pseudonym(self._request.tenant, self._request.call),
-            "subject": self._pseudonym(transaction, self._request.subject),
-            "outcome": outcome.value,
-            "net_seconds": round(net, 3),
-            "heard_seconds": round(self._listener.heard_seconds, 3),
-            "model": self._engine.embedder.model,
-            "calibration": self._engine.scorer.version,
-            "kept_recording": self._request.kept_recording,
-            **self._gate.body(),
-            **extra,
-        }
-        entry = transaction.append(
-            at=self._engine.clock.now(),
+    def _heard_call(self) -> HeardCall:
+        return HeardCall(
+            call=self._request.call,
             tenant=self._request.tenant,
-            event="enrol.result",
-            body=body,
+            subject=self._request.subject,
+            kept_recording=self._request.kept_recording,
+            segments=tuple(self._collected),
+            incoherent_seconds=self._incoherent_seconds,
+            heard_seconds=self._listener.heard_seconds,
         )
-        return entry.sequence
 
     def _permitted(self, view: Transaction) -> Subject:
         subject = view.subject(self._request.tenant, self._request.subject)
@@ -376,9 +248,6 @@ class EnrolCall(HearingCall):
 
     def _net_seconds(self) -> Seconds:
         return sum(one.net_seconds for one in (*self._carried, *self._collected))
-
-    def _pseudonym(self, view: Transaction, subject: SubjectId) -> str:
-        return self._engine.subject_pseudonym(view, self._request.tenant, subject)
 
 
 def _report(span: Span, *, counted: bool, reasons: tuple[Reason, ...]) -> SegmentReport:
