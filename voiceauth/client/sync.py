@@ -5,21 +5,25 @@ One background thread runs the asyncio client; every method waits for it. A ``Sy
 used from several threads, a stream from one thread at a time.
 """
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 import grpc
 
 from voiceauth.client.alerts import SyncAlerts
 from voiceauth.client.approvals import SyncApprovals
 from voiceauth.client.client import Client
-from voiceauth.client.errors import ClientError
+from voiceauth.client.loop_thread import LoopThread
 from voiceauth.client.maintenance import SyncMaintenance
 from voiceauth.client.step_ups import SyncStepUps
-from voiceauth.client.streams import AnsweringStream, CallStream
+from voiceauth.client.sync_streams import (
+    SyncEnrolStream,
+    SyncIdentifyStream,
+    SyncStream,
+    SyncVerifyStream,
+    SyncWatchStream,
+)
 from voiceauth.client.types import (
     EnrolOptions,
     IdentifyOptions,
@@ -31,172 +35,24 @@ from voiceauth.types import (
     Challenge,
     ChallengeKind,
     Consent,
-    Continuity,
-    EnrolmentProgress,
-    EnrolmentResult,
     Erasure,
-    Evidence,
     LockoutStanding,
-    Ranking,
     Subject,
     Sweep,
-    Verdict,
 )
 from voiceauth.units import Seconds
 
 _T = TypeVar("_T")
-Update = TypeVar("Update")
-Final = TypeVar("Final")
 
-
-class LoopThread:
-    """An event loop in a daemon thread of its own."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="voiceauth-client", daemon=True
-        )
-        self._thread.start()
-
-    def wait_for(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine there and return what it returns or raise what it raises."""
-        if self._loop.is_closed():
-            work.close()
-            raise ClientError("The client is closed.")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()  # an interrupt of the waiting thread ends the call, too
-            raise
-
-    def call(self, make: Callable[[], _T]) -> _T:
-        """Call a function there: what belongs to the loop has to be made there."""
-
-        async def made() -> _T:
-            return make()
-
-        return self.wait_for(made())
-
-    @property
-    def closed(self) -> bool:
-        """True after ``stop``."""
-        return self._loop.is_closed()
-
-    def stop(self) -> None:
-        """End the thread. Safe to call twice."""
-        if self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-class SyncStream(Generic[Update, Final]):
-    """A stream of the asyncio client, each method waiting for its result. Errors are the same."""
-
-    def __init__(self, stream: CallStream[Update, Final], thread: LoopThread) -> None:
-        self._stream = stream
-        self._thread = thread
-
-    def __enter__(self) -> Self:
-        """Open the call."""
-        self._thread.wait_for(self._stream.__aenter__())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Hang up, unless the final answer is here."""
-        self._thread.wait_for(self._stream.__aexit__(kind, error, trace))
-
-    def send(self, data: bytes) -> None:
-        """Send audio bytes of any length."""
-        self._thread.wait_for(self._stream.send(data))
-
-    def dtmf(self, digit: str, seconds: Seconds = 0.0) -> None:
-        """Report a key press."""
-        self._thread.wait_for(self._stream.dtmf(digit, seconds))
-
-    def gap(self, seconds: Seconds) -> None:
-        """Report lost audio."""
-        self._thread.wait_for(self._stream.gap(seconds))
-
-    def end(self) -> None:
-        """Say that no more audio comes."""
-        self._thread.wait_for(self._stream.end())
-
-    @property
-    def finished(self) -> bool:
-        """True once no more audio is needed."""
-        return self._stream.finished
-
-    def __iter__(self) -> Iterator[Update | Final]:
-        """Iterate over the updates; the last item is the final answer."""
-        return self
-
-    def __next__(self) -> Update | Final:
-        """Return the next update."""
-        updates = self._thread.wait_for(_step(self._stream))
-        if not updates:
-            raise StopIteration
-        return updates[0]
-
-    def run(self, chunks: Iterable[bytes]) -> Final:
-        """Send all chunks, as far as the server wants them, and return the final answer."""
-        for chunk in chunks:
-            if self.finished:
-                break
-            self.send(chunk)
-        return self._thread.wait_for(self._stream.run(()))
-
-
-class SyncAnsweringStream(SyncStream[Update, Final]):
-    """What the streams of a verification share: the marks of a challenge."""
-
-    def __init__(self, stream: AnsweringStream[Update, Final], thread: LoopThread) -> None:
-        super().__init__(stream, thread)
-        self._answering = stream
-
-    def prompted(self, challenge: str) -> None:
-        """Say that the prompt of a challenge ended here in the audio."""
-        self._thread.wait_for(self._answering.prompted(challenge))
-
-    def recognised(self, challenge: str, text: str, confidence: float) -> None:
-        """Pass on what a recogniser of one's own heard in the answer."""
-        self._thread.wait_for(self._answering.recognised(challenge, text, confidence))
-
-
-class SyncVerifyStream(SyncAnsweringStream[Evidence, Verdict]):
-    """Yields Evidence, and one Verdict last."""
-
-    def verdict(self) -> Verdict:
-        """Wait for the verdict and return it."""
-        return self._thread.wait_for(self._stream.final())
-
-
-class SyncWatchStream(SyncAnsweringStream[Evidence | Verdict | Continuity, Continuity]):
-    """Yields Evidence, one Verdict, and then Continuity; the last one has ``final=True``."""
-
-
-class SyncEnrolStream(SyncStream[EnrolmentProgress, EnrolmentResult]):
-    """Yields EnrolmentProgress, and one EnrolmentResult last."""
-
-    def result(self) -> EnrolmentResult:
-        """Wait for the result and return it."""
-        return self._thread.wait_for(self._stream.final())
-
-
-class SyncIdentifyStream(SyncStream[Ranking, Ranking]):
-    """Yields Rankings; the last one has ``final=True``."""
-
-    def ranking(self) -> Ranking:
-        """Wait for the final ranking and return it."""
-        return self._thread.wait_for(self._stream.final())
+__all__ = [
+    "LoopThread",
+    "SyncClient",
+    "SyncEnrolStream",
+    "SyncIdentifyStream",
+    "SyncStream",
+    "SyncVerifyStream",
+    "SyncWatchStream",
+]
 
 
 class SyncClient:
@@ -356,14 +212,6 @@ class SyncClient:
         return self._thread.wait_for(
             self._client.sweep_retention(tenant, dry_run=dry_run, confirm_clock=confirm_clock)
         )
-
-
-async def _step(stream: AsyncIterator[_T]) -> list[_T]:
-    """Return the next update, or nothing at the end."""
-    try:
-        return [await anext(stream)]
-    except StopAsyncIteration:
-        return []
 
 
 async def _following(items: AsyncIterator[_T]) -> _T | None:
