@@ -2,7 +2,7 @@
 """The asyncio client."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,6 +16,7 @@ from voiceauth.client.errors import engine_errors
 from voiceauth.client.maintenance import Maintenance
 from voiceauth.client.step_ups import StepUps
 from voiceauth.client.streams import EnrolStream, IdentifyStream, VerifyStream, WatchStream
+from voiceauth.client.subject_calls import SubjectCalls
 from voiceauth.client.types import (
     EnrolOptions,
     IdentifyOptions,
@@ -28,10 +29,7 @@ from voiceauth.errors import DependencyError, EngineError, InputError
 from voiceauth.types import (
     Challenge,
     ChallengeKind,
-    Consent,
-    Erasure,
     LockoutStanding,
-    Subject,
     Sweep,
 )
 from voiceauth.units import Seconds
@@ -50,8 +48,6 @@ from voiceauth.v1 import (
     retention_pb2,
     retention_pb2_grpc,
     step_up_pb2_grpc,
-    subjects_pb2,
-    subjects_pb2_grpc,
     verification_pb2,
     verification_pb2_grpc,
 )
@@ -59,7 +55,6 @@ from voiceauth.wire.audio import format_to_wire
 from voiceauth.wire.challenge import challenge_from_wire, challenge_kind_to_wire
 from voiceauth.wire.lockout import lockout_from_wire
 from voiceauth.wire.retention import sweep_from_wire
-from voiceauth.wire.subjects import consent_to_wire, subject_from_wire
 
 _Reply = TypeVar("_Reply")
 _POLL_SECONDS = 0.1
@@ -67,7 +62,7 @@ _WORK_SECONDS: Seconds = 3600.0
 """For work on the installation; the server's own limit is lower."""
 
 
-class Client:
+class Client(SubjectCalls):
     """A connection to a voiceauth server.
 
     Args:
@@ -194,81 +189,6 @@ class Client:
         stub = self._stub(enrolment_pb2_grpc.EnrolmentServiceStub)
         return EnrolStream(stub.Enrol, enrolment_pb2.EnrolRequest(open=opening))
 
-    async def create_subject(
-        self, tenant: str, subject: str, groups: Iterable[str] = ()
-    ) -> Subject:
-        """Create a subject. Raises SubjectExistsError. Never repeated."""
-        request = subjects_pb2.CreateSubjectRequest(
-            tenant_id=tenant, subject_id=subject, groups=sorted(groups)
-        )
-        return await self._subject(self._subjects().CreateSubject, request)
-
-    async def get_subject(self, tenant: str, subject: str) -> Subject:
-        """Read one subject. Raises NotFoundError."""
-        request = subjects_pb2.GetSubjectRequest(tenant_id=tenant, subject_id=subject)
-        return await self._subject(self._subjects().GetSubject, request)
-
-    async def list_subjects(self, tenant: str, page_size: int = 100) -> AsyncIterator[Subject]:
-        """Read all subjects of a tenant, page by page."""
-        token = ""
-        while True:
-            request = subjects_pb2.ListSubjectsRequest(
-                tenant_id=tenant, page_size=max(0, page_size), page_token=token
-            )
-            reply = await self._ask(self._subjects().ListSubjects, request)
-            for one in reply.subjects:
-                yield subject_from_wire(one)
-            token = reply.next_page_token
-            if not token:
-                return
-
-    async def set_groups(self, tenant: str, subject: str, groups: Iterable[str]) -> Subject:
-        """Replace a subject's groups. Raises NotFoundError."""
-        request = subjects_pb2.SetSubjectGroupsRequest(
-            tenant_id=tenant, subject_id=subject, groups=sorted(groups)
-        )
-        return await self._subject(self._subjects().SetSubjectGroups, request)
-
-    async def record_consent(self, tenant: str, subject: str, consent: Consent) -> Subject:
-        """Record a permission that the subject gave. Raises NotFoundError, OptedOutError."""
-        request = subjects_pb2.RecordConsentRequest(
-            tenant_id=tenant, subject_id=subject, consent=consent_to_wire(consent)
-        )
-        return await self._subject(self._subjects().RecordConsent, request)
-
-    async def withdraw_consent(self, tenant: str, subject: str) -> Subject:
-        """End the consent and delete the voiceprints. Raises ConsentMissingError."""
-        request = subjects_pb2.WithdrawConsentRequest(tenant_id=tenant, subject_id=subject)
-        return await self._subject(self._subjects().WithdrawConsent, request)
-
-    async def opt_out(self, tenant: str, subject: str) -> Subject:
-        """Exclude a person from voice biometrics, known or not."""
-        request = subjects_pb2.OptOutRequest(tenant_id=tenant, subject_id=subject)
-        return await self._subject(self._subjects().OptOut, request)
-
-    async def undo_opt_out(self, tenant: str, subject: str) -> Subject:
-        """Take an opt-out back. Raises NotFoundError."""
-        request = subjects_pb2.UndoOptOutRequest(tenant_id=tenant, subject_id=subject)
-        return await self._subject(self._subjects().UndoOptOut, request)
-
-    async def erase_subject(self, tenant: str, subject: str) -> tuple[int, int]:
-        """Erase a subject; return the record's number and how many voiceprints were destroyed.
-
-        ``erase`` tells more. Raises NotFoundError.
-        """
-        done = await self.erase(tenant, subject)
-        return done.record_id, done.voiceprints
-
-    async def erase(self, tenant: str, subject: str) -> Erasure:
-        """Erase a subject; the token in the answer is kept nowhere else. Never repeated.
-
-        Raises:
-            NotFoundError: there is no such subject.
-        """
-        request = subjects_pb2.EraseSubjectRequest(tenant_id=tenant, subject_id=subject)
-        reply = await self._ask(self._subjects().EraseSubject, request)
-        return Erasure(reply.record_id, reply.voiceprints, reply.receipt_token, reply.vectors)
-
     async def sweep_retention(
         self, tenant: str, *, dry_run: bool = False, confirm_clock: bool = False
     ) -> Sweep:
@@ -342,9 +262,6 @@ class Client:
         """Build a generated stub; generated code has no types of its own."""
         return kind(self._channel())
 
-    def _subjects(self) -> Any:
-        return self._stub(subjects_pb2_grpc.SubjectServiceStub)
-
     async def get_lockout(self, tenant: str, subject: str, number: str = "") -> LockoutStanding:
         """Read how often a subject's voice, and a calling number, were tried without success."""
         method = self._stub(lockout_pb2_grpc.LockoutServiceStub).GetLockout
@@ -360,9 +277,6 @@ class Client:
             tenant_id=tenant, subject_id=subject, calling_number=number
         )
         return lockout_from_wire(await self._ask(method, request))
-
-    async def _subject(self, method: Callable[..., Awaitable[Any]], request: Any) -> Subject:
-        return subject_from_wire(await self._ask(method, request))
 
     async def _ask(self, method: Callable[..., Awaitable[_Reply]], request: Any) -> _Reply:
         with engine_errors():
