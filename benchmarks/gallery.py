@@ -10,7 +10,8 @@ vectors. Voiceprints are synthetic (``voiceauth.testing.population``): scattered
 people, and disturbed like pieces of the demo's calls over simulated lines.
 
 Times of searches and changes are the processor time of the thread, one at a time; building and
-filling are processor time too. Memory is what the process grew by.
+filling are processor time too. Memory is what the process grew by; the peak is the most it ever
+held, which is while lists are built. Progress goes to standard error.
 """
 
 import argparse
@@ -31,7 +32,10 @@ import soxr
 from gallery_kinds import compare_kinds, render_kinds
 from latency import machine
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from voiceauth.gallery.building import BATCH
 from voiceauth.gallery.faiss_gallery import FaissGallery
 from voiceauth.gallery.plan import PROBED_SHARE, PlanRule
 from voiceauth.models.bundle import ModelBundle, load_bundle
@@ -117,6 +121,8 @@ def measure(people: Population, size: int, count: int, rule: PlanRule) -> dict[s
     gallery = FaissGallery(probes.shape[1], rule)
     best, nearest = np.full(len(probes), -2.0, np.float32), np.zeros(len(probes), np.int64)
     filling = 0.0
+    bar = progress()
+    drawn = bar.add_task("filling", total=size)
     for start, chunk in voiceprints(people, size):
         likeness = probes @ chunk.T
         mine = likeness.max(axis=1)
@@ -129,12 +135,14 @@ def measure(people: Population, size: int, count: int, rule: PlanRule) -> dict[s
                 TENANT, SubjectId(f"s{number}"), VoiceprintId(f"{number:032x}"), row, NOBODY
             )
         filling += time.thread_time() - began
+        bar.update(drawn, completed=start + len(chunk))
     exact = searched(gallery, probes[:: max(1, len(probes) // 50)])[0]
     began, wall = time.process_time(), time.perf_counter()
-    gallery.tend()
+    gallery.tend(watched(bar, size))
     building, wall = time.process_time() - began, time.perf_counter() - wall
     gc.collect()
     memory = resident() - before
+    bar.stop()
     times, names = searched(gallery, probes)
     hit = np.array([name == f"s{one}" for name, one in zip(names, nearest, strict=True)])
     plan = gallery.plan(TENANT)
@@ -144,12 +152,32 @@ def measure(people: Population, size: int, count: int, rule: PlanRule) -> dict[s
         "build_seconds": round(building, 1),
         "build_wall_seconds": round(wall, 1),
         "memory_mib": round(memory / 2**20),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "recall_enrolled": float(hit[:count].mean()),
         "recall_strangers": float(hit[count:].mean()),
         "exact_scan_ms": quantiles(exact),
         "search_ms": quantiles(times),
         **changes(gallery, people, size),
     }
+
+
+def progress() -> Progress:
+    """Start a bar per stage on standard error: ten million take the better part of an hour."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=1)
+    bar.start()
+    return bar
+
+
+def watched(bar: Progress, size: int) -> Callable[[], bool]:
+    """Show how building goes; it asks before every batch whether it is to stop, and never is."""
+    task = bar.add_task("finding the lists' centres", total=None)
+
+    def stopped() -> bool:
+        bar.update(task, description="entering into lists", total=size, advance=BATCH)
+        return False
+
+    return stopped
 
 
 def searched(gallery: FaissGallery, probes: Array) -> tuple[list[float], list[SubjectId]]:
@@ -212,6 +240,7 @@ def render(size: int, found: dict[str, Any]) -> str:
             "build_seconds",
             "build_wall_seconds",
             "memory_mib",
+            "peak_mib",
         )
     ]
     rows += [

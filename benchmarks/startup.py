@@ -14,6 +14,7 @@ process:
 The new process does nothing else meanwhile. Seconds are given by the clock and as processor time:
 on a shared machine the second is what carries over. Reading is warm: the file was just written or
 just read; what a cold disk adds is the vault's size over its speed.
+Progress goes to standard error. A filling that was interrupted is gone on with, given the same DIR.
 """
 
 import argparse
@@ -27,17 +28,22 @@ from typing import Any
 
 import numpy as np
 from latency import machine
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
 
 from voiceauth.adapters import SystemClock, SystemRandom
 from voiceauth.config import Settings, StorageSettings
 from voiceauth.models.locate import default_model_directory
 from voiceauth.models.manifest import read_manifest
+from voiceauth.ports import Random, Transaction
 from voiceauth.testing.fakes import EPOCH
 from voiceauth.testing.records import made_up_consent
 from voiceauth.types import (
     Bandwidth,
     CallId,
     EnrolmentSegment,
+    ModelHash,
     SubjectId,
     TenantId,
     Voiceprint,
@@ -46,9 +52,11 @@ from voiceauth.types import (
 from voiceauth.usecases.assemble import assemble
 from voiceauth.usecases.key_services import VAULT_FILE, open_keys
 from voiceauth.vault.open import open_vault
+from voiceauth.vault.store import SqliteVault
 
 TENANT = TenantId("default")
 BATCH = 500
+PROGRESS = Console(stderr=True)
 
 
 def main() -> int:
@@ -82,7 +90,7 @@ def fill(directory: Path, count: int, segments: int) -> dict[str, Any]:
     here, clock, random = settings(directory), SystemClock(), SystemRandom()
     manifest = read_manifest(default_model_directory())
     entry = manifest.entry(None)
-    rng, call = np.random.default_rng(3), CallId("enrol")
+    rng = np.random.default_rng(3)
     vault = open_vault(
         directory / VAULT_FILE,
         open_keys(here, clock=clock, random=random),
@@ -90,32 +98,18 @@ def fill(directory: Path, count: int, segments: int) -> dict[str, Any]:
         random=random,
     )
     began = time.process_time()
-    with vault.read() as view:
-        first = len(view.voice_page(entry.sha256, after=0, limit=count))
-    for start in range(first, count, BATCH):
-        with vault.begin() as transaction:
-            for number in range(start, min(count, start + BATCH)):
-                rows = rng.standard_normal((segments + 1, entry.dimension), dtype=np.float32)
-                rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-                name = SubjectId(f"person-{number:08d}")
-                transaction.create_subject(TENANT, name, at=EPOCH, groups=frozenset())
-                transaction.put_consent(TENANT, name, made_up_consent())
-                parts = [
-                    EnrolmentSegment(row, 3.0, call, 0.0, 3.0, 20.0, Bandwidth.NARROWBAND)
-                    for row in rows[1:]
-                ]
-                transaction.add_voiceprint(
-                    TENANT,
-                    Voiceprint(
-                        voiceprint=VoiceprintId(random.token(16).hex()),
-                        subject=name,
-                        model=entry.sha256,
-                        embedding=rows[0],
-                        net_seconds=3.0 * segments,
-                        created_at=EPOCH,
-                        segments=tuple(parts),
-                    ),
-                )
+    first = there(vault, entry.sha256)
+    with Progress(console=PROGRESS, refresh_per_second=1) as bar:
+        task = bar.add_task("filling the vault", total=count, completed=first)
+        for start in range(first, count, BATCH):
+            with vault.begin() as transaction:
+                for number in range(start, min(count, start + BATCH)):
+                    rows = rng.standard_normal((segments + 1, entry.dimension), dtype=np.float32)
+                    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+                    enter(
+                        transaction, SubjectId(f"person-{number:08d}"), rows, entry.sha256, random
+                    )
+            bar.update(task, completed=min(count, start + BATCH))
     vault.close()
     size = (directory / VAULT_FILE).stat().st_size
     return {
@@ -126,15 +120,53 @@ def fill(directory: Path, count: int, segments: int) -> dict[str, Any]:
     }
 
 
+def there(vault: SqliteVault, model: ModelHash) -> int:
+    """Count the voiceprints of a model, a page at a time: a million at once are gigabytes."""
+    found, after = 0, 0
+    with vault.read() as view:
+        while page := view.voice_page(model, after=after, limit=BATCH):
+            found, after = found + len(page), page[-1].place
+    return found
+
+
+def enter(
+    transaction: Transaction,
+    name: SubjectId,
+    rows: NDArray[np.float32],
+    model: ModelHash,
+    random: Random,
+) -> None:
+    """Enrol one made-up person: a voiceprint, rows[0], of the segments behind it, unit rows."""
+    transaction.create_subject(TENANT, name, at=EPOCH, groups=frozenset())
+    transaction.put_consent(TENANT, name, made_up_consent())
+    parts = [
+        EnrolmentSegment(row, 3.0, CallId("enrol"), 0.0, 3.0, 20.0, Bandwidth.NARROWBAND)
+        for row in rows[1:]
+    ]
+    transaction.add_voiceprint(
+        TENANT,
+        Voiceprint(
+            voiceprint=VoiceprintId(random.token(16).hex()),
+            subject=name,
+            model=model,
+            embedding=rows[0],
+            net_seconds=3.0 * len(parts),
+            created_at=EPOCH,
+            segments=tuple(parts),
+        ),
+    )
+
+
 def started(directory: Path) -> dict[str, Any]:
     """Start an engine in a new process and return what it measured."""
     began = time.time()
-    output = subprocess.run(  # noqa: S603 - this file, with this interpreter
-        [sys.executable, __file__, "--child", str(directory)],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    with PROGRESS.status("an engine starts on it ..."):
+        output = subprocess.run(  # noqa: S603 - this file, with this interpreter
+            [sys.executable, __file__, "--child", str(directory)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
     found: dict[str, Any] = json.loads(output.splitlines()[-1])
     for name in [one for one in found if one.endswith("_at")]:
         found[name.replace("_at", "_clock")] = round(found.pop(name) - began, 2)
