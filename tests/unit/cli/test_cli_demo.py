@@ -5,14 +5,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from voiceauth.cli.demo import (
-    AttackReport,
-    CallReport,
-    DemoReport,
-    attack_report,
-    demo_settings,
-    report_of,
-)
+from voiceauth.cli.demo import demo_settings
 from voiceauth.cli.demo_callers import (
     DemoCall,
     DemoScript,
@@ -21,6 +14,13 @@ from voiceauth.cli.demo_callers import (
     draw_line,
     mulaw,
     script,
+)
+from voiceauth.cli.demo_report import (
+    AttackReport,
+    CallReport,
+    DemoReport,
+    attack_report,
+    report_of,
 )
 from voiceauth.cli.demo_screen import AttackTable, PhaseTable, mark_text
 from voiceauth.types import (
