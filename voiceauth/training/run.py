@@ -38,6 +38,7 @@ from voiceauth.training.crops import (
 )
 from voiceauth.training.endless import EndlessStream
 from voiceauth.training.evaluation import ErrorRates, HeldOut, evaluate, prepare
+from voiceauth.training.exchange import average, common, meet
 from voiceauth.training.export import export
 from voiceauth.training.objective import Objective, Terms, Weights
 from voiceauth.training.optimiser import Both
@@ -139,7 +140,7 @@ def train(plan: RunPlan) -> Path:
     ]
     for other in others:
         other.start()
-    _meet(plan, meeting, 0)
+    meet(meeting, 0, plan.processes)
     _run(0, plan)
     for other in others:
         other.join()
@@ -147,14 +148,8 @@ def train(plan: RunPlan) -> Path:
 
 
 def _peer(rank: int, plan: RunPlan, meeting: Path) -> None:
-    _meet(plan, meeting, rank)
+    meet(meeting, rank, plan.processes)
     _run(rank, plan)
-
-
-def _meet(plan: RunPlan, meeting: Path, rank: int) -> None:
-    torch.distributed.init_process_group(
-        "gloo", init_method=meeting.resolve().as_uri(), rank=rank, world_size=plan.processes
-    )
 
 
 def _run(rank: int, plan: RunPlan) -> None:
@@ -241,7 +236,7 @@ def _loop(plan: RunPlan, state: _State, batches: Iterator[Batch], held_out: Held
             done = progress.elapsed / plan.budget
             terms = _step(plan, state, next(batches), done)
             now = time.monotonic()
-            progress.elapsed = before + _common(plan, now - begin)
+            progress.elapsed = before + common(now - begin, plan.processes)
             if held_out is None:
                 continue
             if progress.step % 50 == 0:
@@ -273,34 +268,13 @@ def _step(plan: RunPlan, state: _State, batch: Batch, done: float) -> Terms:
     terms.total.backward()  # type: ignore[no-untyped-call]
     parameters = list(state.student.parameters())
     if plan.processes > 1:
-        _average(parameters, plan.processes)
+        average(parameters, plan.processes)
     norm = torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
     if bool(torch.isfinite(norm)):
         state.optimiser.step()
     state.progress.step += 1
     state.progress.segments += len(embedding) * plan.processes
     return terms
-
-
-def _average(parameters: list[torch.nn.Parameter], processes: int) -> None:
-    """Replace every gradient by its mean over the processes, in one exchange."""
-    gradients = [one.grad for one in parameters if one.grad is not None]
-    flat = torch.cat([one.reshape(-1) for one in gradients])
-    torch.distributed.all_reduce(flat)
-    flat /= processes
-    place = 0
-    for one in gradients:
-        one.copy_(flat[place : place + one.numel()].view_as(one))
-        place += one.numel()
-
-
-def _common(plan: RunPlan, seconds: Seconds) -> Seconds:
-    """The clock of rank 0 for everybody: learning rate and end must not differ."""
-    if plan.processes == 1:
-        return seconds
-    clock = torch.tensor([seconds], dtype=torch.float64)
-    torch.distributed.broadcast(clock, 0)
-    return float(clock)
 
 
 def _line(terms: Terms, progress: Progress, done: float) -> str:
