@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a pack of synthetic speech from the recorded one: ``voiceauth train spoof-data``.
 
-Two kinds: recordings of one split's speakers taken through copy-synthesis (``vocoders``, Codec2),
-and texts read by the system's text-to-speech programs (``reading_voices``). Everything is listed in
-a ``manifest.csv`` of the recorded pack's columns, so that one reader serves both.
+Two kinds: recordings of one split's speakers taken through copy-synthesis (``copying``,
+``copying_programs``), and texts read by the system's text-to-speech programs (``reading_voices``).
+Everything is listed in a ``manifest.csv`` of the recorded pack's columns, so that one reader serves
+both.
 
 Rules:
 
@@ -25,16 +26,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from voiceauth.errors import SettingsError
 from voiceauth.training.copying import COPYING
+from voiceauth.training.copying_programs import BY_PROGRAM
 from voiceauth.training.corpus import RATE_HZ, Corpus, load_corpus
 from voiceauth.training.neural_voices import NEURAL, read_neural
-from voiceauth.training.reading_voices import (
-    SENTENCES,
-    VOICES,
-    missing,
-    read_aloud,
-    through_codec2,
-)
+from voiceauth.training.reading_voices import SENTENCES, VOICES, missing, read_aloud
 from voiceauth.training.vocoders import Vocoder
 from voiceauth.units import Seconds
 
@@ -70,6 +67,8 @@ class AttackPlan:
         neural: texts per neural voice of an installed package.
         longest: seconds taken of a recording.
         seed: of everything random.
+        always: copying systems that copy every recording, beside the drawn ones, which are drawn
+            from the others; what is not there is left out.
     """
 
     data: Path
@@ -83,23 +82,23 @@ class AttackPlan:
     neural: int = 40
     longest: Seconds = 3.6
     seed: int = 1
+    always: tuple[str, ...] = ()
 
 
 def make(plan: AttackPlan) -> dict[str, int]:
     """Make the pack; returns the number of files by system, absent programs with 0.
 
     Raises:
-        SettingsError: the recorded pack has no such split.
+        SettingsError: the recorded pack has no such split, or there is no such copying system.
         DependencyError: a program fails.
         MissingExtraError: a package of the ``train`` extra is not installed.
     """
+    known: dict[str, Vocoder] = COPYING | BY_PROGRAM
+    if unknown := set(plan.always) - set(known):
+        raise SettingsError(f"There is no copying system named {min(unknown)}.")
     recorded = load_corpus(plan.data, plan.cache, "speech", plan.split, plan.source)
-    copying: dict[str, Vocoder] = dict(COPYING)
-    counts: dict[str, int] = {}
-    if missing("codec2"):
-        counts["codec2"] = 0
-    else:
-        copying["codec2"] = through_codec2
+    counts = {name: 0 for name in BY_PROGRAM if missing(name)}
+    copying = {name: copy for name, copy in known.items() if name not in counts}
     rows = _copies(plan, recorded, copying)
     for system in copying:
         counts[system] = sum(row["system"] == system for row in rows)
@@ -135,7 +134,9 @@ def _copies(
     plan: AttackPlan, recorded: Corpus, copying: dict[str, Vocoder]
 ) -> list[dict[str, str]]:
     seed = zlib.crc32(f"{plan.seed} {plan.split}".encode())
-    names = list(copying)
+    # The draw is among the others alone, so that it stays what it was when one is added here.
+    always = [name for name in plan.always if name in copying]
+    names = [name for name in copying if name not in always]
     rows = []
     for number, index in enumerate(choose(recorded, plan.originals, seed)):
         clip = recorded.clips[index]
@@ -148,8 +149,11 @@ def _copies(
         write_exactly(plan.out / path, piece)
         row = _row(path, RECORDED, clip.speaker, plan.split, seconds, "")
         rows.append(row | {"kind": RECORDED})
-        for place in rng.permutation(len(names))[: plan.each or len(names)]:
-            system, own = names[place], np.random.default_rng((seed, number, int(place)))
+        drawn = rng.permutation(len(names))[: plan.each or len(names)].tolist()
+        added = range(len(names), len(names) + len(always))
+        for place in (*drawn, *added):
+            system = (*names, *always)[place]
+            own = np.random.default_rng((seed, number, place))
             path = f"{plan.split}/{system}/{number:04d}.flac"
             if not (plan.out / path).exists():
                 write_exactly(plan.out / path, copying[system](piece, own))

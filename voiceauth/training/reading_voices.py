@@ -88,6 +88,8 @@ _PROGRAMS = {
     "festival-diphone": ("text2wave",),
     "festival-hts": ("text2wave",),
     "codec2": ("c2enc", "c2dec"),
+    "fargan": ("fargan_demo",),
+    "fargan-changed": ("fargan_demo",),
 }
 
 
@@ -106,7 +108,7 @@ def read_aloud(voice: ReadingVoice, text: str, rng: np.random.Generator) -> Floa
         target = Path(folder) / "out.wav"
         script = Path(folder) / "in.txt"
         script.write_text(text, encoding="utf-8")
-        _run(_command(voice, script, target, rng))
+        run_program(_command(voice, script, target, rng))
         try:
             waveform, rate = soundfile.read(str(target), dtype="float32")
         except (OSError, soundfile.LibsndfileError) as error:
@@ -126,8 +128,8 @@ def through_codec2(waveform: FloatArray, rng: np.random.Generator) -> FloatArray
     with tempfile.TemporaryDirectory() as folder:
         raw, coded, back = (str(Path(folder) / name) for name in ("in", "coded", "out"))
         Path(raw).write_bytes(pcm.tobytes())
-        _run(["c2enc", mode, raw, coded])
-        _run(["c2dec", mode, coded, back])
+        run_program(["c2enc", mode, raw, coded])
+        run_program(["c2dec", mode, coded, back])
         decoded = np.frombuffer(Path(back).read_bytes(), "<i2").astype(np.float32)
     wide = soxr.resample(decoded / np.float32(FULL_SCALE), _CODEC2_HZ, RATE_HZ)
     return np.pad(wide, (0, max(0, len(waveform) - len(wide))))[: len(waveform)].astype(np.float32)
@@ -147,8 +149,12 @@ def _command(
     return ["text2wave", "-eval", f"(voice_{voice.name})", "-o", str(target), str(script)]
 
 
-def _run(command: list[str]) -> None:
-    """Run a program of fixed name without a shell; its output is of no interest."""
+def run_program(command: list[str]) -> None:
+    """Run a program of fixed name without a shell; its output is of no interest.
+
+    Raises:
+        DependencyError: it is not there, fails, or takes too long.
+    """
     try:
         subprocess.run(  # noqa: S603 - names from the tables above, arguments as a list
             command, check=True, capture_output=True, timeout=_PATIENCE

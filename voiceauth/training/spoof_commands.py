@@ -31,12 +31,22 @@ def spoof_data(  # noqa: PLR0917 - options, all named on the command line
     each: Annotated[int, typer.Option(help="Vocoders per recording; 0 takes all.")] = 4,
     readings: Annotated[int, typer.Option(help="Texts per voice.")] = 6,
     neural: Annotated[int, typer.Option(help="Texts per neural voice of a package.")] = 40,
+    always: Annotated[list[str] | None, typer.Option(help="Vocoder of every recording.")] = None,
 ) -> None:
     """Make synthetic speech from one split's speakers and from the system's reading voices."""
     from voiceauth.training.attacks import AttackPlan, make  # noqa: PLC0415 - extras
 
     plan = AttackPlan(
-        data, cache or out / "cache", out, split, source, originals, each, readings, neural
+        data,
+        cache or out / "cache",
+        out,
+        split,
+        source,
+        originals,
+        each,
+        readings,
+        neural,
+        always=tuple(always or ()),
     )
     for system, count in make(plan).items():
         typer.echo(f"{system}: {count or 'not installed'}")
