@@ -160,8 +160,8 @@ def _voices(
     return tuple(voices)
 
 
-class CropStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
-    """Endless batches.
+class VoiceStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
+    """What streams of batches share: whose clip comes next, drawn by weight.
 
     Args:
         corpus: train speech.
@@ -189,6 +189,16 @@ class CropStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
         weights = np.array([voice.weight for voice in targets.voices])
         self.cumulative = np.cumsum(weights / weights.sum())
 
+    def drawn(self, rng: np.random.Generator) -> tuple[Voice, int]:
+        """Draw a voice, and one of its clips as an index into the corpus."""
+        pick = int(np.searchsorted(self.cumulative, rng.random()))
+        voice = self.targets.voices[min(pick, len(self.targets.voices) - 1)]
+        return voice, voice.clips[int(rng.integers(len(voice.clips)))]
+
+
+class CropStream(VoiceStream):
+    """Endless batches of crops that the teacher has heard before the run."""
+
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         """Yield ``waveform`` [batch, samples], ``target`` [batch, 192], ``label`` [batch]."""
         torch.set_num_threads(1)
@@ -208,9 +218,7 @@ class CropStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
     def _crop(
         self, rng: np.random.Generator, seconds: Seconds
     ) -> tuple[FloatArray, FloatArray, int]:
-        pick = int(np.searchsorted(self.cumulative, rng.random()))
-        voice = self.targets.voices[min(pick, len(self.targets.voices) - 1)]
-        clip = voice.clips[int(rng.integers(len(voice.clips)))]
+        voice, clip = self.drawn(rng)
         number = 0
         if rng.random() > self.plan.original and len(voice.classes) > 1:
             number = int(rng.integers(1, len(voice.classes)))

@@ -22,14 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from voiceauth.testing.channel import Sounds, apply, draw_channel
-from voiceauth.training.corpus import RATE_HZ, Corpus
+from voiceauth.testing.channel import apply, draw_channel
+from voiceauth.training.corpus import RATE_HZ
 from voiceauth.training.crops import (
     PHONE_HZ,
     UTTERANCE_SHARE,
-    CropPlan,
     FloatArray,
-    Targets,
+    VoiceStream,
     draw_seconds,
     exactly,
     piece_of,
@@ -62,33 +61,11 @@ class Heard:
     changed: bool
 
 
-class EndlessStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
-    """Endless batches in the form of ``CropStream``'s.
+class EndlessStream(VoiceStream):
+    """Endless batches in the form of ``CropStream``'s; ``plan.views`` crops share one utterance.
 
-    Args:
-        corpus: train speech.
-        targets: from ``build_targets``; its centre is taken from the live embeddings too.
-        sounds: recorded material for the calls.
-        plan: how batches are drawn; ``plan.views`` crops share one utterance.
-        seed: of everything random.
-        rank: of this process among those that share every step.
+    The targets' centre is taken from the live embeddings too.
     """
-
-    def __init__(
-        self,
-        corpus: Corpus,
-        targets: Targets,
-        sounds: Sounds,
-        plan: CropPlan,
-        *,
-        seed: int,
-        rank: int = 0,
-    ) -> None:
-        super().__init__()
-        self.corpus, self.targets, self.sounds = corpus, targets, sounds
-        self.plan, self.seed, self.rank = plan, seed, rank
-        weights = np.array([voice.weight for voice in targets.voices])
-        self.cumulative = np.cumsum(weights / weights.sum())
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         """Yield ``waveform`` [batch, samples], ``target`` [batch, 192], ``label`` [batch]."""
@@ -131,9 +108,7 @@ class EndlessStream(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
         }
 
     def _utterance(self, rng: np.random.Generator) -> Heard:
-        pick = int(np.searchsorted(self.cumulative, rng.random()))
-        voice = self.targets.voices[min(pick, len(self.targets.voices) - 1)]
-        clip = voice.clips[int(rng.integers(len(voice.clips)))]
+        _, clip = self.drawn(rng)
         samples = round(HEARD_SECONDS * RATE_HZ)
         if rng.random() < UNCHANGED:
             return Heard(piece_of(self.corpus, rng, clip, samples), clip, changed=False)
