@@ -7,6 +7,7 @@ import pytest
 from raw_streams import ENROL, IDENTIFY, VERIFY, Rpc, exchange
 from served import CONSENT, TENANT, Parts, Served, pieces, served, silence, speech
 
+from voiceauth.service import drive
 from voiceauth.types import AudioFormat, Encoding
 from voiceauth.v1 import evidence_pb2
 from voiceauth.wire.audio import format_to_wire
@@ -229,6 +230,43 @@ async def test_a_stream_that_closes_without_end_still_gets_its_verdict(service: 
 
     assert outcome.status is grpc.StatusCode.OK
     assert outcome.kinds()[-1] == "verdict"
+
+
+async def test_a_half_closed_call_is_worked_on_but_not_recorded_before_it_is_sure(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost call looks half-closed: its last span is embedded meanwhile, and no verdict stands."""
+    await service.enrolled("alice")
+    seen: list[tuple[int, int]] = []
+
+    async def sure(_: float) -> None:
+        seen.append((service.parts.embedder.calls, service.parts.events().count("verify.verdict")))
+
+    monkeypatch.setattr(drive, "_until", sure)
+    before = service.parts.embedder.calls
+    messages = [VERIFY.opening(), VERIFY.audio(speech(1.8))]
+    outcome = await exchange(service.listening.target, VERIFY, messages)
+
+    assert seen == [(before + 1, 0)]
+    assert outcome.kinds()[-1] == "verdict"
+
+
+async def test_a_mistake_at_a_half_close_is_told_once_it_is_sure(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with the last audio is recorded once the call cannot be a lost one."""
+    waited: list[int] = []
+
+    async def sure(_: float) -> None:
+        waited.append(service.parts.events().count("verify.abandoned"))
+
+    monkeypatch.setattr(drive, "_until", sure)
+    messages = [VERIFY.opening(), VERIFY.audio(b"odd")]
+    outcome = await exchange(service.listening.target, VERIFY, messages)
+
+    assert waited == [0]
+    assert outcome.status is BAD
+    assert service.parts.events().count("verify.abandoned") == 1
 
 
 @EVERY

@@ -10,7 +10,8 @@ The order of one stream:
 (3) Counted spans are embedded in the pool; while they are, nothing is read, so a fast client is
     slowed by flow control.
 (4) The stream ends when the use case has enough, when ``end`` comes, or when the client half-closes
-    without it. What a client sends after that is not looked at.
+    without it. What a client sends after that is not looked at. A lost call looks half-closed for a
+    moment: the last audio is worked on meanwhile, and nothing is concluded before that is over.
 (5) The use case concludes in work that outlives the call: once begun, a record is finished.
 (6) The final answer is sent, and the stream is held open for a moment so that a client that still
     talks can hear it, stop and close its side: some gRPC libraries lose an answer behind a reset.
@@ -198,8 +199,7 @@ class Drive(Generic[Reply]):
     async def _turn(self, message: Any) -> bool:
         """Take one message; return False when no further one is to be read."""
         if message is None:  # (4)
-            await asyncio.sleep(HALF_CLOSE_SECONDS)
-            await self._finish()
+            await self._half_closed()
             return False
         kind = message.WhichOneof("message")
         if kind == "end":
@@ -240,7 +240,9 @@ class Drive(Generic[Reply]):
         self._waiting.clear()
         if not data:
             return
-        if len(data) <= self._second_bytes * LONG_SECONDS:
+        if len(data) < self._listener.speech.missing_bytes:
+            spans = self._hear_guarded(data)  # only kept: it makes no block, and costs nothing
+        elif len(data) <= self._second_bytes * LONG_SECONDS:
             spans = await self._runtime.ear.hear(self._listener, data)
         else:
             spans = await self._runtime.inference.run(lambda: self._hear_guarded(data))
@@ -255,11 +257,30 @@ class Drive(Generic[Reply]):
         self._ended = True
         await self._mark(self._listener.finish)
 
-    async def _heard(self, spans: Sequence[Span], *, look: bool) -> None:  # (3)
+    async def _half_closed(self) -> None:
+        """Finish, but conclude and record nothing until it is sure that the call was not lost."""
+        sure = asyncio.get_running_loop().time() + HALF_CLOSE_SECONDS
+        self._ended = True
+        try:
+            await self._flush()
+            if not self._talk.done:
+                with engine_errors_only("the signal room"):
+                    spans = self._listener.finish()
+                await self._take(spans)
+        except EngineError:
+            await _until(sure)
+            raise
+        await _until(sure)
+        await self._heard((), look=True)
+
+    async def _take(self, spans: Sequence[Span]) -> None:  # (3)
         for span in spans:
             if self._talk.done:
                 return
             await self._say(await self._talk.take(span))
+
+    async def _heard(self, spans: Sequence[Span], *, look: bool) -> None:
+        await self._take(spans)
         if self._talk.done:
             return
         await self._talk.attend()
@@ -296,6 +317,11 @@ class Drive(Generic[Reply]):
     def _leave(self) -> None:
         if self._talk.opened and not self._concluding:
             self._runtime.aftercare.leave(self._talk.lost(), event="lost call not recorded")
+
+
+async def _until(moment: float) -> None:
+    """Wait for a moment of the loop's time that may have passed."""
+    await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))
 
 
 def _bytes_per_second(audio_format: AudioFormat) -> int:

@@ -4,7 +4,8 @@
 Rules:
 
 * One pass runs at a time, in a thread of its own; what comes meanwhile is for the next one.
-* Under load a pass waits a moment so that more calls share it; with few calls it does not.
+* Under load a pass waits a moment so that more calls share it; with few calls it does not, nor
+  where it may complete a span: an answer rests on that one. What waits goes along with it.
 * A call has at most one piece in it: its driver waits. So no call can keep others from their turn,
   and what waits here is bounded by the calls that the gate let in.
 * The error of one call is its own.
@@ -33,6 +34,7 @@ class _Piece:
     call: HearingCall
     data: bytes
     answer: "asyncio.Future[list[Span]]"
+    urgent: bool
 
 
 class Ear:
@@ -46,6 +48,7 @@ class Ear:
         self._monotonic = monotonic
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="voiceauth-ear")
         self._waiting: list[_Piece] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._running = False
         self._last_pass = monotonic()
         self._per_second = 0.0
@@ -58,9 +61,14 @@ class Ear:
             EngineError: as ``HearingCall.hear``.
         """
         answer: asyncio.Future[list[Span]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Piece(call, data, answer))
+        # Before this call's bytes go in: then its account may be read here.
+        urgent = call.speech.may_complete(len(data))
+        self._waiting.append(_Piece(call, data, answer, urgent))
         if not self._running:
             self._running = True
+            self._soon()
+        elif urgent and self._timer is not None:
+            self._timer.cancel()
             self._soon()
         return await answer
 
@@ -70,10 +78,12 @@ class Ear:
 
     def _soon(self) -> None:
         worth = self._per_second * GATHER_SECONDS >= WORTH_WAITING
+        wait = worth and not any(piece.urgent for piece in self._waiting)
         loop = asyncio.get_running_loop()
-        loop.call_later(GATHER_SECONDS if worth else 0.0, self._pass)
+        self._timer = loop.call_later(GATHER_SECONDS if wait else 0.0, self._pass)
 
     def _pass(self) -> None:
+        self._timer = None
         pieces, self._waiting = self._waiting, []
         now = self._monotonic()
         # A mean over about ten passes, so that one burst decides nothing.

@@ -70,6 +70,11 @@ class SpeechCutter:
         return self._gatherer.net_seconds
 
     @property
+    def missing_seconds(self) -> Seconds:
+        """Net speech that the open span still lacks."""
+        return self._gatherer.missing_seconds
+
+    @property
     def bandwidth(self) -> Bandwidth:
         """True bandwidth as shown so far."""
         return self._meter.bandwidth

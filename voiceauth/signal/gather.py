@@ -68,6 +68,11 @@ class Gatherer:
         """Net speech of counted spans and of what is gathered."""
         return float((self._counted_frames + self._sums.frames) * HOP_SECONDS)
 
+    @property
+    def missing_seconds(self) -> Seconds:
+        """Net speech that the open span still lacks."""
+        return float((self._wanted() - self._sums.frames) * HOP_SECONDS)
+
     def quality(self, source: Source) -> Quality | None:
         """Quality of all speech so far, None before any."""
         if self._all.frames == 0:

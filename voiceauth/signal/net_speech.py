@@ -14,6 +14,9 @@ from voiceauth.units import Seconds
 
 __all__ = ["NetSpeech", "SpeechOptions", "push_together"]
 
+_ROUNDING_SECONDS: Seconds = HOP_SECONDS / 2
+"""Lengths are whole frames; their sums in floating point are not."""
+
 
 class NetSpeech:
     """Net speech of one live stream. Not thread-safe: a stream has one reader.
@@ -82,6 +85,11 @@ class NetSpeech:
     def missing_bytes(self) -> int:
         """Bytes until the next block is whole: with fewer, nothing can come of a push."""
         return self._block_bytes - len(self._waiting)
+
+    def may_complete(self, size: int) -> bool:
+        """Say whether so many further bytes may complete a span, if all of them were speech."""
+        blocks = (len(self._waiting) + size) // self._block_bytes
+        return self.cutter.missing_seconds <= blocks * BLOCK_SECONDS + _ROUNDING_SECONDS
 
     def next_block(self) -> bytes | None:
         """Return the next whole block of what was received, None without one."""

@@ -91,3 +91,47 @@ async def test_a_cancelled_call_leaves_the_others_alone() -> None:
     with pytest.raises((asyncio.CancelledError, EngineError)):
         await gone
     ear.close()
+
+
+async def _alone(ear: Ear, one: HearingCall) -> "asyncio.Task[list[Span]]":
+    """Let a call hear a silent block that has to wait for the others; return what it waits for."""
+    waiting = asyncio.ensure_future(ear.hear(one, silence(0.2)))
+    await asyncio.sleep(0)
+    return waiting
+
+
+async def test_a_block_that_may_complete_a_span_waits_for_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An answer rests on it; what waited already goes along."""
+    monkeypatch.setattr("voiceauth.service.ear.GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr("voiceauth.service.ear.WORTH_WAITING", -1.0)
+    ear, nearly = Ear(time.monotonic), call()
+    nearly.speech.cut_every(0.2)
+    nearly.speech.cutter.take(nearly.speech.decoder.push(speech(4.0)))
+
+    waiting = await _alone(ear, call())
+    async with asyncio.timeout(10.0):
+        await ear.hear(nearly, silence(0.2))
+        await waiting
+    ear.close()
+
+    assert ear.passes == 1
+
+
+async def test_a_block_that_cannot_complete_a_span_waits_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Under load a pass is shared, since nobody waits for what such a block brings."""
+    monkeypatch.setattr("voiceauth.service.ear.GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr("voiceauth.service.ear.WORTH_WAITING", -1.0)
+    ear = Ear(time.monotonic)
+
+    waiting = await _alone(ear, call())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    passes = ear.passes
+    waiting.cancel()
+    ear.close()
+
+    assert passes == 0

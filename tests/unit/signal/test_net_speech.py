@@ -66,6 +66,19 @@ def line(*hertz: float, seconds: float = 12.0, on: float = 1.0, off: float = 0.0
     return np.asarray(tone * (times % (on + off) < on) + hiss)
 
 
+def test_a_block_that_completes_a_span_may_do_so(narrow: Audio) -> None:
+    """No span comes of bytes of which the room said beforehand that they can complete none."""
+    stream, promised, completed = NetSpeech(MULAW), [], []
+    data = mulaw(narrow)
+    for at in range(0, len(data), 1600):
+        promised.append(stream.may_complete(len(data[at : at + 1600])))
+        completed.append(bool(stream.push(data[at : at + 1600])))
+
+    assert any(completed)
+    assert all(may for may, did in zip(promised, completed, strict=True) if did)
+    assert sum(promised) < len(promised) / 3
+
+
 def test_speech_becomes_counted_spans_of_the_asked_length(narrow: Audio) -> None:
     """Read speech gives counted spans: the first of 2 s, then 3 s of net speech each."""
     speech, spans = heard(mulaw(narrow))
