@@ -14,10 +14,11 @@ from voiceauth.testing.fakes import FakeClock
 from voiceauth.testing.records import MODEL as MADE_UP
 from voiceauth.types import CallId, Decision, SubjectId
 from voiceauth.usecases.back_up import check_backup, list_backups
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
 from voiceauth.usecases.keep_keys import KeyDesk
-from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.verify_call import VerifyCall
 
 YEAR = timedelta(days=365)
 SEEDS = (1, 2, 3)

@@ -18,10 +18,11 @@ from voiceauth.types import (
     Verdict,
 )
 from voiceauth.usecases.attempt_desk import AttemptDesk, VoicePath, VoiceRules
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.enrol_subject import EnrolCall, EnrolmentRequest
 from voiceauth.usecases.keep_attempts import read_lockout
-from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.verify_call import VerifyCall
 
 MULAW = AudioFormat(Encoding.MULAW)
 ANNA, BERT, STRANGER = 7, 8, 9

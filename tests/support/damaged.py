@@ -24,9 +24,10 @@ from voiceauth.types import CallId, Decision, SubjectId
 from voiceauth.usecases import manage_subjects
 from voiceauth.usecases.back_up import check_backup, create_backup
 from voiceauth.usecases.check_ledger import audit
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.erase_subject import erase_subject
 from voiceauth.usecases.erasure_journal import PURPOSE
-from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.verify_call import VerifyCall
 
 PEOPLE = tuple(SubjectId(f"s-{number}") for number in range(1, 5))
 GONE = SubjectId("s-9")

@@ -27,13 +27,14 @@ from voiceauth.usecases.attempt_desk import AttemptDesk
 from voiceauth.usecases.back_up import BackupDesk, create_backup
 from voiceauth.usecases.backup_keys import open_backup_keys
 from voiceauth.usecases.canary import Hearing
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.enrol_subject import EnrolCall, EnrolmentRequest
 from voiceauth.usecases.erase_subject import erase_subject
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk, signing_key
 from voiceauth.usecases.keep_keys import KeyDesk, destroy, rotate
 from voiceauth.usecases.key_services import open_keys
-from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.verify_call import VerifyCall
 from voiceauth.vault.store import SqliteVault
 
 MULAW = AudioFormat(Encoding.MULAW)

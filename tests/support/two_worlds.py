@@ -29,10 +29,11 @@ from voiceauth.types import (
     Verdict,
 )
 from voiceauth.usecases.attempt_desk import AttemptDesk
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.enrol_subject import EnrolCall, EnrolmentRequest
 from voiceauth.usecases.two_models import CarryOver
-from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.verify_call import VerifyCall
 
 MULAW = AudioFormat(Encoding.MULAW)
 OLD = ModelHash("0d" * 32)

@@ -36,6 +36,7 @@ from voiceauth.service.runtime import Runtime, in_vault
 from voiceauth.types import AudioFormat, Continuity, Evidence, LivenessState, Score, Span, Verdict
 from voiceauth.usecases.answer_tap import Answer
 from voiceauth.usecases.challenges import asked_of, create_challenge
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.identifiers import (
     call_id,
     calling_number,
@@ -44,7 +45,7 @@ from voiceauth.usecases.identifiers import (
     tenant_id,
 )
 from voiceauth.usecases.listening import HearingCall
-from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.verify_call import VerifyCall
 from voiceauth.usecases.watch_call import WatchCall
 from voiceauth.v1 import verification_pb2, verification_pb2_grpc
 from voiceauth.wire.audio import format_from_wire

@@ -13,12 +13,8 @@ The order of one call; the service drives it and runs the model between ``hear``
     that was lost before.
 """
 
-from dataclasses import dataclass
-
-from voiceauth.decision.fusion import combined_llr, spoof_false_accept_rate
 from voiceauth.decision.permission import REFUSALS, respected
 from voiceauth.decision.policy import Policy
-from voiceauth.decision.presentation import suspicions
 from voiceauth.decision.step_up import usable
 from voiceauth.decision.verdict import FAULTED, Decider, Outcome
 from voiceauth.errors import InternalError
@@ -26,8 +22,6 @@ from voiceauth.liveness.challenge import held_back, slot_of
 from voiceauth.liveness.challenge_book import Asked
 from voiceauth.ports import SpeakerEmbedder, Transaction
 from voiceauth.types import (
-    AudioFormat,
-    CallId,
     Continuity,
     Decision,
     Embedding,
@@ -35,20 +29,18 @@ from voiceauth.types import (
     Liveness,
     LivenessState,
     ModelHash,
-    Progress,
-    Quality,
     Reason,
     Score,
     Span,
-    SubjectId,
     SubjectStanding,
-    TenantId,
     Verdict,
 )
 from voiceauth.units import Rate, Seconds
 from voiceauth.usecases.answer_tap import Answer
 from voiceauth.usecases.attempt_desk import VoicePath
+from voiceauth.usecases.call_evidence import Known, evidence_now
 from voiceauth.usecases.challenges import Answering
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.claimed_voice import claimed_voice, standing_at_end
 from voiceauth.usecases.counted_attempt import CountedAttempt
 from voiceauth.usecases.engine import Engine
@@ -61,23 +53,6 @@ from voiceauth.usecases.replay_ear import ReplayEar
 from voiceauth.usecases.step_up import Found, offer
 from voiceauth.usecases.two_models import CarryOver, world_of
 from voiceauth.usecases.watch_call import WatchCall
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Who the caller says to be, and how the call sounds on the wire.
-
-    Attributes:
-        number: that the call comes from, as ``identifiers.calling_number`` returns it; empty where
-            it is withheld. Only its keyed hash is recorded.
-    """
-
-    call: CallId
-    tenant: TenantId
-    subject: SubjectId
-    audio_format: AudioFormat
-    policy: str = ""
-    number: str = ""
 
 
 class VerifyCall(HearingCall):
@@ -211,27 +186,17 @@ class VerifyCall(HearingCall):
 
     def evidence(self) -> Evidence:
         """Return what is known now."""
-        net = self._probe.net_seconds if self._score else self._listener.net_seconds
-        if self.decided:
-            progress, needed = Progress.DECIDED, 0.0
-        elif self._score is None:
-            progress, needed = Progress.LISTENING, self._policy.floor_seconds - net
-        else:
-            progress, needed = Progress.UNDECIDED, self._policy.full_seconds - net
-        liveness, quality = self.liveness(), self._listener.quality()
-        return Evidence(
-            progress=progress,
-            heard_seconds=self._listener.heard_seconds,
-            net_speech_seconds=max(net, self._listener.net_seconds),
-            net_speech_needed_seconds=max(0.0, needed),
-            score=self._score,
-            quality=quality,
-            liveness=liveness,
-            reasons=self._reasons(liveness, quality),
-            challenge=self.answering.evidence,
-            replay=self._replay.evidence(),
-            combined_llr=combined_llr(self._score.llr, liveness) if self._score else None,
-            spoof_false_accept_rate=spoof_false_accept_rate(liveness),
+        return evidence_now(
+            Known(
+                policy=self._policy,
+                score=self._score,
+                outcome=self._outcome,
+                probed_seconds=self._probe.net_seconds,
+                liveness=self.liveness(),
+                challenge=self.answering.evidence,
+                replay=self._replay.evidence(),
+            ),
+            self._listener,
         )
 
     def liveness(self) -> Liveness:
@@ -423,15 +388,3 @@ class VerifyCall(HearingCall):
     @property
     def _spoof_model(self) -> ModelHash | None:
         return None if self._engine.spoof is None else self._engine.spoof.detector.model
-
-    def _reasons(self, liveness: Liveness, quality: Quality | None) -> tuple[Reason, ...]:
-        issues = quality.issues if quality else ()
-        if self._outcome is not None:
-            return (*self._outcome.reasons, *issues)
-        if self._score is None:
-            state = Reason.NOT_ENOUGH_SPEECH
-        elif self._score.llr is None:
-            state = Reason.NO_CALIBRATION_SUPPORT
-        else:
-            state = Reason.UNCERTAIN
-        return (*suspicions(liveness), state, *issues)

@@ -15,10 +15,11 @@ from voiceauth.scoring.calibration import Calibration
 from voiceauth.scoring.condition import Condition
 from voiceauth.scoring.tables import loads
 from voiceauth.types import AudioFormat, Bandwidth, CallId, Decision, Encoding, LedgerEntry, Reason
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.enrol_subject import EnrolCall, EnrolmentRequest
 from voiceauth.usecases.explain_verdict import explain, is_about
-from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.verify_call import VerifyCall
 
 MULAW = AudioFormat(Encoding.MULAW)
 ANNA, STRANGER = 7, 8

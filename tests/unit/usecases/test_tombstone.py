@@ -12,9 +12,10 @@ from voiceauth.ledger.chain import verify
 from voiceauth.ledger.pseudonym import commitment
 from voiceauth.types import AudioFormat, CallId, Encoding, SubjectId
 from voiceauth.usecases import manage_subjects
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.erase_subject import erase_subject
-from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.verify_call import VerifyCall
 
 ANNA = SubjectId("anna")
 

@@ -19,9 +19,10 @@ from voiceauth.types import (
     SubjectId,
     Verdict,
 )
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.enrol_subject import EnrolCall, EnrolmentRequest
-from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.verify_call import VerifyCall
 
 MULAW = AudioFormat(Encoding.MULAW)
 ANNA, STRANGER = 7, 8

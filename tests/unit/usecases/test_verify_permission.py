@@ -25,10 +25,11 @@ from voiceauth.types import (
     Verdict,
 )
 from voiceauth.usecases import manage_subjects
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.enrol_subject import EnrolCall, EnrolmentRequest
 from voiceauth.usecases.erase_subject import erase_subject
 from voiceauth.usecases.explain_verdict import explain
-from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.verify_call import VerifyCall
 from voiceauth.usecases.watch_call import WatchCall
 
 MULAW = AudioFormat(Encoding.MULAW)

@@ -12,11 +12,12 @@ from fake_engine import TENANT, consenting, make_engine, span
 from voiceauth.decision.policy import Policy
 from voiceauth.errors import InputError
 from voiceauth.types import AudioFormat, CallId, Decision, Encoding, Reason, SubjectId, Verdict
+from voiceauth.usecases.claim import Claim
 from voiceauth.usecases.engine import Engine
 from voiceauth.usecases.enrol_subject import EnrolCall, EnrolmentRequest
 from voiceauth.usecases.explain_verdict import explain
 from voiceauth.usecases.identifiers import calling_number
-from voiceauth.usecases.verify_call import Claim, VerifyCall
+from voiceauth.usecases.verify_call import VerifyCall
 
 MULAW = AudioFormat(Encoding.MULAW)
 ANNA, STRANGER = 7, 8
