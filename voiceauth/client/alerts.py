@@ -2,16 +2,16 @@
 """Alerts from a client's side: list them, follow them, and say what they were."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 
 from voiceauth.client.errors import engine_errors
+from voiceauth.client.loop_thread import following
 from voiceauth.types import Alert, Assessment
 from voiceauth.v1 import alerts_pb2
 from voiceauth.wire.alerts import alert_from_wire, assessment_to_wire
 
-_T = TypeVar("_T")
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
 
 
@@ -84,14 +84,10 @@ class SyncAlerts:
     def watch(self, tenant: str, after: int | None = None) -> Iterator[Alert]:
         """Follow a tenant's alerts until the server ends the stream."""
         alerts = self._alerts.watch(tenant, after)
-        while (one := self._wait_for(_following(alerts))) is not None:
+        while (one := self._wait_for(following(alerts))) is not None:
             yield one
 
     def acknowledge(self, tenant: str, alert: str, assessment: Assessment) -> Alert:
         """Say what an alert was. Raises NotFoundError."""
         seen: Alert = self._wait_for(self._alerts.acknowledge(tenant, alert, assessment))
         return seen
-
-
-async def _following(alerts: AsyncIterator[_T]) -> _T | None:
-    return await anext(alerts, None)

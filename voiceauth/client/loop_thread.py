@@ -3,7 +3,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from voiceauth.client.errors import ClientError
@@ -53,3 +53,8 @@ class LoopThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def following(items: AsyncIterator[_T]) -> _T | None:
+    """Return the next item, none of which is None, or None at the end."""
+    return await anext(items, None)

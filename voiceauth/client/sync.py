@@ -5,16 +5,16 @@ One background thread runs the asyncio client; every method waits for it. A ``Sy
 used from several threads, a stream from one thread at a time.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import grpc
 
 from voiceauth.client.alerts import SyncAlerts
 from voiceauth.client.approvals import SyncApprovals
 from voiceauth.client.client import Client
-from voiceauth.client.loop_thread import LoopThread
+from voiceauth.client.loop_thread import LoopThread, following
 from voiceauth.client.maintenance import SyncMaintenance
 from voiceauth.client.step_ups import SyncStepUps
 from voiceauth.client.sync_streams import (
@@ -41,8 +41,6 @@ from voiceauth.types import (
     Sweep,
 )
 from voiceauth.units import Seconds
-
-_T = TypeVar("_T")
 
 __all__ = [
     "LoopThread",
@@ -140,7 +138,7 @@ class SyncClient:
     def list_subjects(self, tenant: str, page_size: int = 100) -> Iterator[Subject]:
         """Read all subjects of a tenant, page by page."""
         subjects = self._client.list_subjects(tenant, page_size)
-        while (one := self._thread.wait_for(_following(subjects))) is not None:
+        while (one := self._thread.wait_for(following(subjects))) is not None:
             yield one
 
     def set_groups(self, tenant: str, subject: str, groups: Iterable[str]) -> Subject:
@@ -185,7 +183,7 @@ class SyncClient:
     def rekey_voiceprints(self, tenant: str) -> Iterator[Rekeying]:
         """Give a tenant's voiceprints a new secret; yields until it is finished."""
         steps = self._client.rekey_voiceprints(tenant)
-        while (one := self._thread.wait_for(_following(steps))) is not None:
+        while (one := self._thread.wait_for(following(steps))) is not None:
             yield one
 
     @property
@@ -212,7 +210,3 @@ class SyncClient:
         return self._thread.wait_for(
             self._client.sweep_retention(tenant, dry_run=dry_run, confirm_clock=confirm_clock)
         )
-
-
-async def _following(items: AsyncIterator[_T]) -> _T | None:
-    return await anext(items, None)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Streams of the blocking client: those of ``streams``, each method waiting for its result."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self
 
-from voiceauth.client.loop_thread import LoopThread
-from voiceauth.client.streams import AnsweringStream, CallStream
+from voiceauth.client.loop_thread import LoopThread, following
+from voiceauth.client.streams import AnsweringStream, CallStream, Final, Update
 from voiceauth.types import (
     Continuity,
     EnrolmentProgress,
@@ -16,10 +16,6 @@ from voiceauth.types import (
     Verdict,
 )
 from voiceauth.units import Seconds
-
-_T = TypeVar("_T")
-Update = TypeVar("Update")
-Final = TypeVar("Final")
 
 
 class SyncStream(Generic[Update, Final]):
@@ -70,10 +66,10 @@ class SyncStream(Generic[Update, Final]):
 
     def __next__(self) -> Update | Final:
         """Return the next update."""
-        updates = self._thread.wait_for(_step(self._stream))
-        if not updates:
+        update = self._thread.wait_for(following(self._stream))
+        if update is None:
             raise StopIteration
-        return updates[0]
+        return update
 
     def run(self, chunks: Iterable[bytes]) -> Final:
         """Send all chunks, as far as the server wants them, and return the final answer."""
@@ -126,11 +122,3 @@ class SyncIdentifyStream(SyncStream[Ranking, Ranking]):
     def ranking(self) -> Ranking:
         """Wait for the final ranking and return it."""
         return self._thread.wait_for(self._stream.final())
-
-
-async def _step(stream: AsyncIterator[_T]) -> list[_T]:
-    """Return the next update, or nothing at the end."""
-    try:
-        return [await anext(stream)]
-    except StopAsyncIteration:
-        return []

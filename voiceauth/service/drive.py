@@ -228,12 +228,17 @@ class Drive(Generic[Reply]):
             await self._flush()
 
     async def _mark(self, note: Callable[[], list[Span]]) -> None:
-        """Note a mark where it stands in the audio."""
+        """Note a mark, and do what is due then."""
+        await self._note(note)
+        await self._heard(look=True)
+
+    async def _note(self, note: Callable[[], list[Span]]) -> None:
+        """Note a mark where it stands in the audio, and take the spans that it completes."""
         await self._flush()
         if not self._talk.done:
             with engine_errors_only("the signal room"):
                 spans = note()
-            await self._heard(spans, look=True)
+            await self._take(spans)
 
     async def _flush(self) -> None:
         data = bytes(self._waiting)
@@ -247,7 +252,8 @@ class Drive(Generic[Reply]):
         else:
             spans = await self._runtime.inference.run(lambda: self._hear_guarded(data))
         self._unlooked_bytes += len(data)
-        await self._heard(spans, look=self._unlooked_bytes >= self._second_bytes * LOOK_SECONDS)
+        await self._take(spans)
+        await self._heard(look=self._unlooked_bytes >= self._second_bytes * LOOK_SECONDS)
 
     def _hear_guarded(self, data: bytes) -> list[Span]:
         with engine_errors_only("the signal room"):
@@ -262,16 +268,12 @@ class Drive(Generic[Reply]):
         sure = asyncio.get_running_loop().time() + HALF_CLOSE_SECONDS
         self._ended = True
         try:
-            await self._flush()
-            if not self._talk.done:
-                with engine_errors_only("the signal room"):
-                    spans = self._listener.finish()
-                await self._take(spans)
+            await self._note(self._listener.finish)
         except EngineError:
             await _until(sure)
             raise
         await _until(sure)
-        await self._heard((), look=True)
+        await self._heard(look=True)
 
     async def _take(self, spans: Sequence[Span]) -> None:  # (3)
         for span in spans:
@@ -279,8 +281,8 @@ class Drive(Generic[Reply]):
                 return
             await self._say(await self._talk.take(span))
 
-    async def _heard(self, spans: Sequence[Span], *, look: bool) -> None:
-        await self._take(spans)
+    async def _heard(self, *, look: bool) -> None:
+        """Do what is due now that something was heard; where ``look``, look for news as well."""
         if self._talk.done:
             return
         await self._talk.attend()

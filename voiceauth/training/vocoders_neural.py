@@ -28,7 +28,7 @@ FloatArray = NDArray[np.float32]
 PROGRAM = "fargan_demo"
 _FRAME = 160
 _COLUMNS = 36
-"""Values per frame in the program's files; the vocoder reads those below ``_PERIODICITY`` too."""
+"""Values per frame in the program's files; the vocoder reads those up to ``_PERIODICITY``."""
 _BANDS = 18
 _PITCH = 18
 """Column of the pitch: the octaves of ``256 / period`` above 1.5, higher is higher."""

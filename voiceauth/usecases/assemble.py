@@ -32,11 +32,7 @@ from voiceauth.usecases.attempt_desk import attempt_desk
 from voiceauth.usecases.backup_chores import backup_desk
 from voiceauth.usecases.canary import Hearing
 from voiceauth.usecases.doctor import diagnose
-from voiceauth.usecases.engine import (
-    Chore,
-    Engine,
-    EnrolmentRules,
-)
+from voiceauth.usecases.engine import Chore, Engine, EnrolmentRules
 from voiceauth.usecases.engine_desks import Desks, chores_of
 from voiceauth.usecases.engine_parts import (
     challenge_desk,

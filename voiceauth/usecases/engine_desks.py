@@ -10,9 +10,7 @@ from voiceauth.usecases.alert_setup import alert_chores
 from voiceauth.usecases.attempt_desk import AttemptDesk
 from voiceauth.usecases.back_up import BackupDesk
 from voiceauth.usecases.backup_chores import backup_chores
-from voiceauth.usecases.engine import (
-    Chore,
-)
+from voiceauth.usecases.engine import Chore
 from voiceauth.usecases.keep_checkpoints import CheckpointDesk
 from voiceauth.usecases.keep_gallery import CHORE_SECONDS, GalleryKeeper
 from voiceauth.usecases.keep_keys import KeyDesk

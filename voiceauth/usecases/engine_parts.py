@@ -13,10 +13,7 @@ from voiceauth.liveness.challenge_book import ChallengeBook
 from voiceauth.ports import Clock, ManagedKeys, Random, Recognizer
 from voiceauth.recognition.pocketsphinx import PocketSphinxRecognizer
 from voiceauth.types import FactorKind, LivenessLayer, Route
-from voiceauth.usecases.engine import (
-    ChallengeDesk,
-    RetentionRules,
-)
+from voiceauth.usecases.engine import ChallengeDesk, RetentionRules
 from voiceauth.usecases.keep_keys import KeyDesk
 from voiceauth.usecases.replay_guard import ReplayGuard, ReplayRules
 from voiceauth.usecases.shared_challenges import SharedChallengeBook

@@ -9,10 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from voiceauth.errors import (
-    InternalError,
-    SubjectExistsError,
-)
+from voiceauth.errors import InternalError, SubjectExistsError
 from voiceauth.keys.voice_transform import VoiceTransform
 from voiceauth.ledger.actor import actor
 from voiceauth.types import (
