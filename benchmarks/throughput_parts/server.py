@@ -31,6 +31,7 @@ replay_retention_days = 1e-9
 
 [policies.load]
 accept_on_voice_alone = true
+synthetic_seconds = 0.0
 full_seconds = 30.0
 target_false_match_rate = 0.001
 target_false_non_match_rate = 1e-6

@@ -32,6 +32,7 @@ PATIENT = Policy(
     "patient",
     require_liveness=frozenset({LivenessLayer.CHALLENGE}),
     accept_on_voice_alone=True,
+    synthetic_seconds=0.0,
 )
 """Never accepts without a challenge, and so goes on listening."""
 

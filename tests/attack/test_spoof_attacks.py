@@ -29,6 +29,7 @@ def parts(tmp_path: Path, spoof: FakeSpoof) -> Iterator[Parts]:
             "needed",
             require_liveness=frozenset({LivenessLayer.SYNTHETIC}),
             accept_on_voice_alone=True,
+            synthetic_seconds=0.0,
         )
         engine = replace(
             made.engine,
@@ -155,6 +156,7 @@ async def test_a_policy_that_needs_the_layer_accepts_nobody_without_it(tmp_path:
             "needed",
             require_liveness=frozenset({LivenessLayer.SYNTHETIC}),
             accept_on_voice_alone=True,
+            synthetic_seconds=0.0,
         )
         engine = replace(bare.engine, policies={**bare.engine.policies, "needed": needed})
         async with served(replace(bare, engine=engine)) as service:

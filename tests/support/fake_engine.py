@@ -123,7 +123,9 @@ def make_engine(
         random=random,
         secret=keys.derive,
         speech=SpeechOptions(),
-        policies={"standard": Policy("standard", accept_on_voice_alone=True)},
+        policies={
+            "standard": Policy("standard", accept_on_voice_alone=True, synthetic_seconds=0.0)
+        },
         default_policy="standard",
         enrolment=replace(EnrolmentRules(), needed_seconds=needed_seconds),
         decoys=(embedder.embed(span(NOBODY).samples),),

@@ -266,8 +266,10 @@ def fake_parts(directory: Path, keys: KeyService | None = None) -> Iterator[Part
         secret=keys.derive,
         speech=SpeechOptions(),
         policies={
-            "standard": Policy("standard", accept_on_voice_alone=True),
-            "long": Policy("long", full_seconds=60.0, accept_on_voice_alone=True),
+            "standard": Policy("standard", accept_on_voice_alone=True, synthetic_seconds=0.0),
+            "long": Policy(
+                "long", full_seconds=60.0, accept_on_voice_alone=True, synthetic_seconds=0.0
+            ),
         },
         default_policy="standard",
         enrolment=EnrolmentRules(needed_seconds=10.0),

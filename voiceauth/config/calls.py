@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from voiceauth.config.section import ErrorRate, PositiveSeconds, Section
+from voiceauth.units import Seconds
 
 
 class ModelSettings(Section):
@@ -113,6 +114,14 @@ class PolicySettings(Section):
         "where `require_liveness` does not list it: a match whose liveness is among the lowest of "
         "that share is no match. Listed, the layer must exclude synthesis at "
         "`max_spoof_false_accept`.",
+    )
+    synthetic_seconds: Seconds = Field(
+        6.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="Net speech before a voice alone is accepted (at most `full_seconds`), where "
+        "the layer against synthetic speech runs and `require_liveness` does not list it: of short "
+        "speech it misses two to three times as many copies. 0 leaves it at what the layer needs.",
     )
     require_liveness: frozenset[Literal["synthetic", "replay", "challenge", "continuity"]] = Field(
         default_factory=frozenset,

@@ -38,6 +38,10 @@ class Policy:
             outright because a liveness layer takes the voice for an attack.
         max_live_held: share of living callers that the layer against synthetic speech may hold
             back where ``require_liveness`` does not list it; see ``presentation``.
+        synthetic_seconds: net speech before a voice alone is accepted, at most ``full_seconds``,
+            where the layer against synthetic speech runs and ``require_liveness`` does not list it:
+            one short stretch hides a synthesiser two to three times as often. 0 asks for no more
+            than the layer itself needs.
         require_liveness: layers without whose word nobody is accepted. Others may be absent; a
             layer that runs and has not heard enough holds back in any case.
         routes: ways to be accepted in a step-up, each of them enough; none means that the engine
@@ -57,6 +61,7 @@ class Policy:
     max_spoof_false_accept: Rate = 0.05
     max_live_rejected: Rate = 0.005
     max_live_held: Rate = 0.05
+    synthetic_seconds: Seconds = 6.0
     require_liveness: frozenset[LivenessLayer] = frozenset()
     routes: tuple[Route, ...] = ()
 
@@ -69,6 +74,8 @@ class Policy:
             raise SettingsError(f"Policy {self.name}: floor_seconds must lie in (0, full_seconds].")
         if self.step_seconds <= 0.0:
             raise SettingsError(f"Policy {self.name}: step_seconds must be positive.")
+        if self.synthetic_seconds < 0.0:
+            raise SettingsError(f"Policy {self.name}: synthetic_seconds must not be negative.")
         if any(not route.factors for route in self.routes):
             raise SettingsError(f"Policy {self.name}: a route without a factor is no step-up.")
         if any(not 0.0 < rate <= 0.5 for rate in self.voice_rates):  # noqa: PLR2004 - as above

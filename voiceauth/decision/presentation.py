@@ -11,6 +11,7 @@ Rules:
   no model that is known excludes every synthesiser at a few per cent. It then holds back a match
   whose ratio living callers would bring so low with a chance of at most ``max_live_held``. That
   chance is not shared among the looks: a call that is held goes on, and only its last look ends it.
+  Where a voice alone is accepted, it has to have heard the policy's ``synthetic_seconds`` first.
 * A layer that living callers would only bring so low within the share of ``max_live_rejected``
   is grounds for REJECT. Any layer may err on a living caller, so that share is split among them.
 * A layer that runs and has not heard enough, and an absent one that the policy requires, hold
@@ -24,7 +25,7 @@ from voiceauth.decision.fusion import RATED, slot
 from voiceauth.decision.policy import Policy
 from voiceauth.decision.spending import Spending
 from voiceauth.types import Liveness, LivenessLayer, LivenessSlot, LivenessState, Reason
-from voiceauth.units import Rate
+from voiceauth.units import Rate, Seconds
 
 _SUSPECT = {
     LivenessLayer.SYNTHETIC: Reason.SPOOF_SUSPECTED,
@@ -70,14 +71,17 @@ class Presentation:
     def __init__(self, policy: Policy, looks: int) -> None:
         self._required = policy.require_liveness
         self._held = policy.max_live_held
+        alone = min(policy.synthetic_seconds, policy.full_seconds)
+        self._least_seconds = alone if policy.accept_on_voice_alone else 0.0
         self._attacks = Spending(policy.max_spoof_false_accept, looks)
         self._living = Spending(policy.max_live_rejected / len(RATED), looks)
 
-    def look(self, liveness: Liveness, *, final: bool) -> Finding:
+    def look(self, liveness: Liveness, *, net_seconds: Seconds, final: bool) -> Finding:
         """Judge all layers and book this look's shares.
 
         Args:
             liveness: the layers' words so far.
+            net_seconds: speech that they rest on.
             final: no further look will follow.
         """
         accept = self._attacks.next_target(final=final)
@@ -87,16 +91,17 @@ class Presentation:
         holding: list[Reason] = []
         for layer in LivenessLayer:
             one = slot(liveness, layer)
+            soon = self._lenient(layer) and net_seconds < self._least_seconds
             if one.state is LivenessState.SUSPECT:
                 rated = one.false_accept_rate is not None
                 if not rated:
                     suspecting.append(_SUSPECT[layer])
-                elif not self._lenient(layer) or self._low(one):
+                elif not self._lenient(layer) or soon or self._low(one):
                     holding.append(_SUSPECT[layer])
                 if one.false_reject_rate is not None and one.false_reject_rate <= reject:
                     rejecting.append(_SUSPECT[layer])
             elif one.state is LivenessState.LIVE:
-                holding += self._open(layer, one, accept)
+                holding += (_OPEN[layer],) if soon else self._open(layer, one, accept)
             elif one.state is LivenessState.PENDING or layer in self._required:
                 holding.append(_ABSENT[layer])
         return Finding(tuple(rejecting), tuple(suspecting), tuple(holding))

@@ -126,7 +126,7 @@ class Decider:
         if score.false_match_rate is None or score.false_non_match_rate is None:  # (3)
             reasons = (*suspects, Reason.NO_CALIBRATION_SUPPORT)
             return Outcome(Decision.STEP_UP if last else None, reasons)
-        finding = self._presentation.look(liveness, final=last)
+        finding = self._presentation.look(liveness, net_seconds=net_seconds, final=last)
         return self._compare(
             score.false_match_rate, score.false_non_match_rate, finding, suspects, last=last
         )

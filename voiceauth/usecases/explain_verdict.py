@@ -128,7 +128,8 @@ def reached_of(entry: LedgerEntry) -> tuple[Rate, ...]:
 
 def _derived(body: _Body) -> tuple[Outcome, tuple[Rate, ...]]:
     """Lead the state machine through the recorded looks; return what the voice reached, too."""
-    terms = {**body["policy_terms"]}
+    # Records from before there was this term were decided without it.
+    terms = {"synthetic_seconds": 0.0, **body["policy_terms"]}
     terms["require_liveness"] = frozenset(map(LivenessLayer, terms["require_liveness"]))
     terms["routes"] = routes_of(terms.get("routes", ()))
     policy = Policy(name=body["policy"], **terms)

@@ -25,6 +25,7 @@ POLICY = Policy(
     target_false_match_rate=0.01,
     target_false_non_match_rate=0.01,
     accept_on_voice_alone=True,
+    synthetic_seconds=0.0,
 )
 MATCH = Score(raw=0.8, llr=9.0, false_match_rate=1e-5, false_non_match_rate=0.6)
 MISMATCH = Score(raw=0.0, llr=-9.0, false_match_rate=0.7, false_non_match_rate=1e-5)

@@ -21,6 +21,7 @@ def test_an_unnamed_choice_is_the_documented_one() -> None:
         "max_spoof_false_accept": 0.05,
         "max_live_rejected": 0.005,
         "max_live_held": 0.05,
+        "synthetic_seconds": 6.0,
         "require_liveness": frozenset(),
     }
     policy = asdict(Policy("standard"))
@@ -72,3 +73,10 @@ def test_small_seconds_are_seconds() -> None:
     policy = Policy("p", floor_seconds=0.5, full_seconds=0.5, step_seconds=0.1)
 
     assert (policy.floor_seconds, policy.step_seconds) == (0.5, 0.1)
+
+
+def test_the_wait_for_liveness_may_be_nothing_and_not_less() -> None:
+    """Zero seconds leave it to the layer; a negative number means nothing."""
+    assert Policy("p", synthetic_seconds=0.0).synthetic_seconds == 0.0
+    with pytest.raises(SettingsError, match="synthetic_seconds"):
+        Policy("p", synthetic_seconds=-0.1)

@@ -22,6 +22,7 @@ ONE_LOOK = Policy(
     full_seconds=3.0,
     max_spoof_false_accept=0.05,
     accept_on_voice_alone=True,
+    synthetic_seconds=0.0,
 )
 NEEDED = replace(ONE_LOOK, require_liveness=frozenset({LivenessLayer.SYNTHETIC}))
 """The same where the layer against synthetic speech must exclude its attack."""
@@ -78,6 +79,7 @@ def test_looks_share_the_rate_of_accepted_attacks() -> None:
         "many",
         max_spoof_false_accept=0.05,
         accept_on_voice_alone=True,
+        synthetic_seconds=0.0,
         require_liveness=frozenset({LivenessLayer.SYNTHETIC}),
     )
     within_total = Liveness(synthetic=replace(LIVE, false_accept_rate=0.02))
@@ -139,7 +141,7 @@ def test_replays_are_excluded_whether_required_or_not() -> None:
 
 def test_the_share_of_held_callers_is_not_split_among_looks() -> None:
     """A call that is held goes on, and whoever sounds alive later is accepted."""
-    policy = Policy("many", accept_on_voice_alone=True)
+    policy = Policy("many", accept_on_voice_alone=True, synthetic_seconds=0.0)
     decider = Decider(policy)
     held = Liveness(synthetic=LivenessSlot(LivenessState.LIVE, 0.4, 0.2, 0.05))
 
@@ -149,6 +151,50 @@ def test_the_share_of_held_callers_is_not_split_among_looks() -> None:
     assert first.decision is None
     assert first.reasons == (Reason.SYNTHETIC_NOT_EXCLUDED,)
     assert second.decision is Decision.ACCEPT
+
+
+@pytest.mark.parametrize("state", [LivenessState.LIVE, LivenessState.SUSPECT])
+def test_a_voice_alone_needs_more_speech_than_the_layer_does(state: LivenessState) -> None:
+    """Before the policy's seconds a match waits, and a call that ends then is stepped up."""
+    policy = Policy("alone", accept_on_voice_alone=True, synthetic_seconds=6.0)
+    clear = Liveness(synthetic=LivenessSlot(state, 0.1, 0.1, 0.3))
+    reason = Reason.SYNTHETIC_NOT_EXCLUDED
+    if state is LivenessState.SUSPECT:
+        reason = Reason.SPOOF_SUSPECTED
+
+    going, short = Decider(policy), Decider(policy)
+    waits = going.look(MATCH, net_seconds=5.9, final=False, liveness=clear)
+    done = going.look(MATCH, net_seconds=6.0, final=False, liveness=clear)
+    ended = short.look(MATCH, net_seconds=5.9, final=True, liveness=clear)
+
+    assert (waits.decision, waits.reasons) == (None, (reason,))
+    assert done.decision is Decision.ACCEPT
+    assert (ended.decision, ended.reasons[0]) == (Decision.STEP_UP, reason)
+
+
+def test_a_short_policy_does_not_wait_for_longer_than_it_listens() -> None:
+    """Where all is over after four seconds, four have to do."""
+    policy = Policy("short", accept_on_voice_alone=True, full_seconds=4.0, synthetic_seconds=6.0)
+    outcome = Decider(policy).look(
+        MATCH, net_seconds=4.0, final=False, liveness=Liveness(synthetic=LIVE)
+    )
+
+    assert outcome.decision is Decision.ACCEPT
+
+
+def test_without_the_layer_or_beside_a_factor_nothing_is_waited_for() -> None:
+    """An absent layer gets no better with time; a match beside a factor is told as before."""
+    alone = Policy("alone", accept_on_voice_alone=True)
+    beside = Policy("beside")
+
+    absent = Decider(alone).look(MATCH, net_seconds=3.0, final=False)
+    told = Decider(beside).look(
+        MATCH, net_seconds=3.0, final=False, liveness=Liveness(synthetic=LIVE)
+    )
+
+    assert absent.decision is Decision.ACCEPT
+    assert told.decision is Decision.STEP_UP
+    assert Reason.MATCH in told.reasons
 
 
 def test_a_suspicion_without_rates_ends_a_match() -> None:

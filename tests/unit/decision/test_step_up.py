@@ -37,6 +37,7 @@ ALONE = Policy(
     floor_seconds=3.0,
     full_seconds=3.0,
     accept_on_voice_alone=True,
+    synthetic_seconds=0.0,
     routes=ROUTES,
 )
 

@@ -125,6 +125,28 @@ def test_a_challenge_that_was_not_met_is_derived(engine: Engine) -> None:
     assert missed.derived is Decision.STEP_UP
 
 
+def test_an_older_record_is_judged_by_the_terms_of_its_time(engine: Engine) -> None:
+    """Before there was a least length for a voice alone, a short one was accepted, and that holds.
+
+    The same record under the term of today would not have led to it.
+    """
+    verified(engine, (ANNA, 3.0), (ANNA, 1.0))
+    entry = last(engine)
+    looks = json.loads(entry.body)["looks"]
+    clear = {"state": "live", "llr": 1.0, "false_accept_rate": 0.2, "false_reject_rate": 0.9}
+    for look in looks:
+        look["liveness"]["synthetic"] = clear
+    terms = json.loads(entry.body)["policy_terms"]
+    older = {name: value for name, value in terms.items() if name != "synthetic_seconds"}
+
+    then = explain(changed(entry, looks=looks, policy_terms=older))
+    now = explain(changed(entry, looks=looks, policy_terms=older | {"synthetic_seconds": 6.0}))
+
+    assert then.agrees
+    assert then.recorded is Decision.ACCEPT
+    assert not now.agrees
+
+
 def test_an_older_record_says_what_it_lacks(engine: Engine) -> None:
     """A record without its looks cannot be derived, and is not said to agree."""
     verified(engine, (ANNA, 3.0))
