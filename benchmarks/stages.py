@@ -29,7 +29,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, before numpy
+# As the command line does, before numpy and gRPC are loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 import grpc
 
@@ -46,6 +48,7 @@ from voiceauth.config import ServerSettings, Settings, StorageSettings
 from voiceauth.models.speaker import OnnxSpeaker
 from voiceauth.models.spoof import OnnxSpoof
 from voiceauth.service import guard, verification
+from voiceauth.service.scheduling import run_in_batches
 from voiceauth.signal import cutter, net_speech
 from voiceauth.signal.gather import Gatherer
 from voiceauth.signal.resample import Resampler
@@ -213,6 +216,7 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=10, help="of the demo")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
+    run_in_batches()  # as ``voiceauth serve`` does
     report = asyncio.run(measured(options))
     print(render(report))
     if options.json:

@@ -47,7 +47,7 @@ _LOW_HZ, _HIGH_HZ = 200.0, 3000.0
 _PATCH, _PATCH_STEP = 40, 4
 PATCH_ROWS, PATCH_STRIDE = _PATCH // _PATCH_STEP, _PATCH_STEP // _HOPS_PER_FRAME
 """A patch is made of 10 rows, two frames apart: a frame never looks between the rows of frames."""
-_FLOOR = 1e-3
+FLOOR = 1e-3
 LEAST_SPEECH = 0.5
 
 Floats = NDArray[np.float32]
@@ -222,7 +222,7 @@ def shapes(thinned: Floats) -> Floats:
         thinned: band powers, shape (patches, 48, 10).
     """
     relative = thinned / (thinned.mean(axis=(1, 2), keepdims=True) + np.float32(1e-9))
-    logs = np.log(relative + np.float32(_FLOOR))
+    logs = np.log(relative + np.float32(FLOOR))
     logs -= logs.mean(axis=2, keepdims=True)
     return np.asarray(logs.reshape(len(logs), -1), dtype=np.float32)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from voiceauth.liveness.fingerprint import (
     BANDS,
     BITS,
+    FLOOR,
     FRAME_SAMPLES,
     LEAST_SPEECH,
     PATCH_ROWS,
@@ -28,7 +29,6 @@ from voiceauth.liveness.fingerprint import (
     bands,
     check_audio,
     projection,
-    shapes,
     spectra,
 )
 from voiceauth.types import Samples
@@ -48,7 +48,9 @@ class SpeedPrinter:
     """
 
     def __init__(self, key: bytes, speeds: Sequence[float]) -> None:
-        self._projection = projection(key)
+        # Patches lie here moment by moment; the directions were learnt band by band.
+        by_band = projection(key).reshape(BANDS, PATCH_ROWS, BITS)
+        self._projection = np.ascontiguousarray(by_band.transpose(1, 0, 2)).reshape(-1, BITS)
         self._speeds = tuple(speeds)
         self._audio: Samples = np.zeros(0, dtype=np.float32)
         self._speech: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
@@ -84,7 +86,7 @@ class SpeedPrinter:
             self._made[place] += len(numbers)
         self._forget()
         counts = [len(part) for part in parts]
-        found = shapes(np.concatenate(parts)) @ self._projection if sum(counts) else _none()
+        found = _shapes(np.concatenate(parts)) @ self._projection if sum(counts) else _none()
         frames = np.where(found > 0.0, np.float32(1.0), np.float32(-1.0))
         frames[np.concatenate(pauses)] = 0.0
         return np.split(frames, np.cumsum(counts)[:-1])
@@ -108,7 +110,7 @@ class SpeedPrinter:
         return max(0, int(room // FRAME_SAMPLES) + 1)
 
     def _patches(self, place: int, numbers: NDArray[np.int64]) -> Floats:
-        """Read the rows that make the patches of frames, shape (frames, 48, 10)."""
+        """Read the rows that make the patches of frames, shape (frames, 10, 48)."""
         speed = self._speeds[place]
         moments = numbers[:, np.newaxis] + PATCH_STRIDE * np.arange(PATCH_ROWS)
         # The middle of a window counts, and all windows have the length of speed 1.
@@ -118,7 +120,7 @@ class SpeedPrinter:
         share = (wanted - before).astype(np.float32)[:, :, np.newaxis]
         before -= self._first_row
         found = rows[before] if speed == 1.0 else rows[before] * (1 - share) + rows[after] * share
-        return np.asarray(found.transpose(0, 2, 1))
+        return np.asarray(found)
 
     def _share(
         self, spoken: NDArray[np.int64], numbers: NDArray[np.int64], speed: float
@@ -142,6 +144,19 @@ class SpeedPrinter:
     def _next_rows(self) -> list[float]:
         pairs = zip(self._made, self._speeds, strict=True)
         return [speed * made + _CENTRE_ROWS * (speed - 1.0) for made, speed in pairs]
+
+
+def _shapes(patches: Floats) -> Floats:
+    """As ``fingerprint.shapes``, of patches that lie moment by moment, (patches, 10, 48).
+
+    In this order every pass over them is along the memory, which takes half the time.
+    """
+    means = patches.reshape(len(patches), -1).mean(axis=1)[:, np.newaxis, np.newaxis]
+    logs = patches / (means + np.float32(1e-9))
+    logs += np.float32(FLOOR)
+    np.log(logs, out=logs)
+    logs -= logs.mean(axis=1, keepdims=True)
+    return np.asarray(logs.reshape(len(logs), -1))
 
 
 def _none() -> Floats:

@@ -222,7 +222,10 @@ class Comparison:
 
 
 class _Track:
-    """The comparison at one speed: the best agreement of each block, and where it was."""
+    """The comparison at one speed: the best agreement of each block, and where it was.
+
+    Blocks overlap by half, so each half is compared once and serves two blocks.
+    """
 
     def __init__(self, speed: float, memory: Memory) -> None:
         self.speed = speed
@@ -230,18 +233,32 @@ class _Track:
         self.place: list[int] = []
         self._memory = memory
         self._waiting = np.zeros((0, BITS), dtype=np.float32)
+        self._before: _Half | None = None
 
     def push(self, frames: Floats) -> None:
         self._waiting = np.concatenate([self._waiting, frames])
-        while len(self._waiting) >= BLOCK:
-            rows = self._waiting[:BLOCK:STRIDE]
+        while len(self._waiting) >= STEP:
+            rows = self._waiting[:STEP:STRIDE]
             self._waiting = self._waiting[STEP:]
-            spoken = int(rows.any(axis=1).sum())
-            if spoken >= _LEAST_SPOKEN * len(rows) and self._memory.searched:
-                agreement = _alike(rows, self._memory) / (BITS * spoken)
-                place = int(np.argmax(agreement[: self._memory.searched]))
-                self.agreement.append(float(agreement[place]))
-                self.place.append(place)
+            if not self._memory.searched:
+                continue
+            half = _compared(rows, self._memory)
+            if self._before is not None:
+                self._joined(self._before, half)
+            self._before = half
+
+    def _joined(self, first: "_Half", second: "_Half") -> None:
+        """Look for the block that two halves make, unless it is mostly pause."""
+        spoken = first.spoken + second.spoken
+        if spoken < _LEAST_SPOKEN * BLOCK / STRIDE:
+            return
+        count = len(self._memory.words) - BLOCK
+        differing = np.add(
+            first.differing[:count], second.differing[STEP : STEP + count], dtype=np.uint16
+        )
+        place = int(np.argmin(differing[: self._memory.searched]))
+        self.agreement.append(1.0 - 2.0 * int(differing[place]) / (BITS * spoken))
+        self.place.append(place)
 
     def better_half(self) -> float:
         """Mean agreement of the better half of the blocks."""
@@ -249,14 +266,27 @@ class _Track:
         return float(np.mean(sorted(self.agreement)[-half:]))
 
 
-def _alike(rows: Floats, memory: Memory) -> NDArray[np.int32]:
-    """Count agreeing bits less differing ones of a block at each place, shape (places,).
+@dataclass(frozen=True, slots=True, eq=False)
+class _Half:
+    """Half of a block, compared.
 
-    A frame without bits, on either side, agrees and differs in none.
+    Attributes:
+        spoken: rows with bits.
+        differing: bits that differ at each place, shape (places,); 7 rows of 32 bits fit a byte.
     """
-    count = len(memory.words) - BLOCK
+
+    spoken: int
+    differing: NDArray[np.uint8]
+
+
+def _compared(rows: Floats, memory: Memory) -> _Half:
+    """Count the bits of half a block that differ at each place.
+
+    A frame without bits in the memory agrees and differs by half; one of the call does not count.
+    """
+    count = len(memory.words) - STEP
     words = np.packbits(rows > 0.0, axis=1).view(np.uint32)[:, 0]
-    differing = np.zeros(count, dtype=np.uint16)
+    differing = np.zeros(count, dtype=np.uint8)
     spoken = np.flatnonzero(rows.any(axis=1))
     for number in spoken.tolist():
         start = number * STRIDE
@@ -264,7 +294,7 @@ def _alike(rows: Floats, memory: Memory) -> NDArray[np.int32]:
         first, last = np.searchsorted(memory.silent, (start, start + count))
         found[memory.silent[first:last] - start] = BITS // 2
         differing += found
-    return np.asarray(BITS * len(spoken) - 2 * differing.astype(np.int32), dtype=np.int32)
+    return _Half(len(spoken), differing)
 
 
 def covered_seconds(blocks: Sequence[bool]) -> Seconds:

@@ -36,6 +36,7 @@ from voiceauth.service.maintenance import MaintenanceServicer
 from voiceauth.service.memory import leave_no_core
 from voiceauth.service.retention import RetentionServicer
 from voiceauth.service.runtime import Runtime, start_runtime, stop_runtime
+from voiceauth.service.scheduling import run_in_batches
 from voiceauth.service.step_up import StepUpServicer
 from voiceauth.service.subjects import SubjectServicer
 from voiceauth.service.transport import server_credentials
@@ -88,6 +89,7 @@ async def serve(
     """
     configure_logging(settings.log, lambda text: log_pseudonym(engine, text))
     leave_no_core()
+    run_in_batches()
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
     for one in signals:

@@ -86,6 +86,10 @@ than 1 block of 10, read wrongly in most (docs/vad.md)."""
 _LEAST_OTHER_POWER: Final = 1e-6
 """-60 dBFS: a reading that is all but silent is smooth for no reason."""
 _LEAST_VOTES: Final = 3
+_MANY_BLOCKS: Final = 25
+_THEN_EVERY: Final = 4
+"""After 5 s of active audio the count is settled but for what began before the caller did (music,
+ringing): every fourth block is still looked at."""
 
 
 class FormatMeter:
@@ -99,6 +103,12 @@ class FormatMeter:
         self.format = audio_format
         self._blocks = 0
         self._votes = 0
+        self._passed = 0
+
+    def next_is_due(self) -> bool:
+        """Say whether the block that comes now is to be looked at; call it once for each."""
+        self._passed += 1
+        return self._blocks < _MANY_BLOCKS or self._passed % _THEN_EVERY == 0
 
     def vote(self, *, active: bool, suspect: bool) -> None:
         """Count a block, as ``smoother_otherwise`` judged it."""
@@ -113,10 +123,11 @@ class FormatMeter:
 
 
 def weigh_formats(meters: Sequence[FormatMeter], blocks: Sequence[bytes]) -> None:
-    """Give each stream's meter the bytes of one whole block."""
+    """Give each stream's meter the bytes of one whole block, where it is due."""
     groups: dict[tuple[AudioFormat, int], list[int]] = defaultdict(list)
     for place, (meter, block) in enumerate(zip(meters, blocks, strict=True)):
-        groups[meter.format, len(block)].append(place)
+        if meter.next_is_due():
+            groups[meter.format, len(block)].append(place)
     for (audio_format, _), places in groups.items():
         joined = b"".join([blocks[place] for place in places])
         active, suspect = smoother_otherwise(joined, len(places), audio_format)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line keeps numpy's own threads from spinning beside the engine's."""
+"""The command line keeps the libraries' own threads from getting in the way of the engine's."""
 
 import os
 import subprocess
@@ -7,20 +7,30 @@ import sys
 
 import pytest
 
-LOOK = "import sys; early = 'numpy' in sys.modules; import voiceauth.cli, os; "
-LOOK += "print(early, 'numpy' in sys.modules, os.environ['OPENBLAS_NUM_THREADS'])"
+LOOK = (
+    "import os, sys; early = {'numpy', 'grpc'} & set(sys.modules); import voiceauth.cli; "
+    "print(len(early), 'numpy' in sys.modules, 'grpc' in sys.modules, os.environ[sys.argv[1]])"
+)
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("4", "4")])
-def test_numpy_is_loaded_with_one_thread_unless_the_operator_wants_more(
-    given: str | None, expected: str
+@pytest.mark.parametrize(
+    ("variable", "given", "expected"),
+    [
+        ("OPENBLAS_NUM_THREADS", None, "1"),
+        ("OPENBLAS_NUM_THREADS", "4", "4"),
+        ("GRPC_EXPERIMENTS", None, "-event_engine_listener"),
+        ("GRPC_EXPERIMENTS", "none", "none"),
+    ],
+)
+def test_libraries_find_their_setting_unless_the_operator_has_another(
+    variable: str, given: str | None, expected: str
 ) -> None:
-    """The number is set before numpy is there to read it, and an operator's own number stays."""
-    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
-    environment |= {"OPENBLAS_NUM_THREADS": given} if given else {}
+    """It is set before the library is there to read it, and an operator's own value stays."""
+    environment = {k: v for k, v in os.environ.items() if k != variable}
+    environment |= {variable: given} if given else {}
 
     told = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", LOOK],
+        [sys.executable, "-c", LOOK, variable],
         env=environment,
         capture_output=True,
         text=True,
@@ -28,4 +38,4 @@ def test_numpy_is_loaded_with_one_thread_unless_the_operator_wants_more(
         timeout=60,
     ).stdout.split()
 
-    assert told == ["False", "True", expected]
+    assert told == ["0", "True", "True", expected]
