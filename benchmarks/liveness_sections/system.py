@@ -39,6 +39,7 @@ from voiceauth.config import ModelSettings, PolicySettings, Settings, StorageSet
 from voiceauth.evaluation.recordings import simulated_line
 from voiceauth.testing.records import made_up_consent
 from voiceauth.training import vocoders
+from voiceauth.training.copying_programs import BY_PROGRAM, missing
 from voiceauth.types import (
     AudioFormat,
     Decision,
@@ -59,7 +60,13 @@ COPIES: dict[str, Callable[[Audio, np.random.Generator], Audio]] = {
     "mel copy, phases kept": vocoders.mel_kept_phase,
     "linear-prediction copy": vocoders.lpc,
     "smoothed copy": vocoders.smoothed,
+    **{
+        f"{title} copy (neural)": BY_PROGRAM[system]
+        for system, title in (("fargan", "FARGAN"), ("hifigan", "HiFi-GAN"))
+        if not missing(system)
+    },
 }
+"""Neural vocoders where their weights are installed (``docs/liveness-synthetic.md``)."""
 REPLAY, LOUDSPEAKER = "replay of an accepted call", "loudspeaker in a room (simulated)"
 NEURAL = "neural voice, not the subject's"
 TENANT = "bench"

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from voiceauth.errors import SettingsError
 from voiceauth.training.copying import COPYING
 from voiceauth.training.copying_programs import BY_PROGRAM
+from voiceauth.training.copying_programs import missing as cannot_copy
 from voiceauth.training.corpus import RATE_HZ, Corpus, load_corpus
 from voiceauth.training.neural_voices import NEURAL, read_neural
 from voiceauth.training.reading_voices import SENTENCES, VOICES, missing, read_aloud
@@ -67,8 +68,8 @@ class AttackPlan:
         neural: texts per neural voice of an installed package.
         longest: seconds taken of a recording.
         seed: of everything random.
-        always: copying systems that copy every recording, beside the drawn ones, which are drawn
-            from the others; what is not there is left out.
+        always: copying systems that copy every recording, or with ``SYSTEM:N`` every N-th, beside
+            the drawn ones, which are drawn from the others; what is not there is left out.
     """
 
     data: Path
@@ -89,17 +90,17 @@ def make(plan: AttackPlan) -> dict[str, int]:
     """Make the pack; returns the number of files by system, absent programs with 0.
 
     Raises:
-        SettingsError: the recorded pack has no such split, or there is no such copying system.
+        SettingsError: the recorded pack has no such split, there is no such copying system, or
+            what follows its name is not a whole number of at least 1.
         DependencyError: a program fails.
         MissingExtraError: a package of the ``train`` extra is not installed.
     """
     known: dict[str, Vocoder] = COPYING | BY_PROGRAM
-    if unknown := set(plan.always) - set(known):
-        raise SettingsError(f"There is no copying system named {min(unknown)}.")
+    every = _every(plan.always, set(known))
     recorded = load_corpus(plan.data, plan.cache, "speech", plan.split, plan.source)
-    counts = {name: 0 for name in BY_PROGRAM if missing(name)}
+    counts = {name: 0 for name in BY_PROGRAM if cannot_copy(name)}
     copying = {name: copy for name, copy in known.items() if name not in counts}
-    rows = _copies(plan, recorded, copying)
+    rows = _copies(plan, recorded, copying, every)
     for system in copying:
         counts[system] = sum(row["system"] == system for row in rows)
     for made in (_readings(plan, number) for number in range(len(VOICES))):
@@ -130,12 +131,25 @@ def choose(recorded: Corpus, count: int, seed: int) -> list[int]:
     return picks
 
 
+def _every(always: tuple[str, ...], known: set[str]) -> dict[str, int]:
+    """By system, of how many recordings one is copied whatever is drawn."""
+    every = {}
+    for entry in always:
+        name, _, count = entry.partition(":")
+        if name not in known:
+            raise SettingsError(f"There is no copying system named {name}.")
+        if not (count or "1").isdecimal() or int(count or "1") < 1:
+            raise SettingsError(f"{entry}: every how many recordings is not a number from 1 on.")
+        every[name] = int(count or "1")
+    return every
+
+
 def _copies(
-    plan: AttackPlan, recorded: Corpus, copying: dict[str, Vocoder]
+    plan: AttackPlan, recorded: Corpus, copying: dict[str, Vocoder], every: dict[str, int]
 ) -> list[dict[str, str]]:
     seed = zlib.crc32(f"{plan.seed} {plan.split}".encode())
     # The draw is among the others alone, so that it stays what it was when one is added here.
-    always = [name for name in plan.always if name in copying]
+    always = [name for name in every if name in copying]
     names = [name for name in copying if name not in always]
     rows = []
     for number, index in enumerate(choose(recorded, plan.originals, seed)):
@@ -150,8 +164,8 @@ def _copies(
         row = _row(path, RECORDED, clip.speaker, plan.split, seconds, "")
         rows.append(row | {"kind": RECORDED})
         drawn = rng.permutation(len(names))[: plan.each or len(names)].tolist()
-        added = range(len(names), len(names) + len(always))
-        for place in (*drawn, *added):
+        due = [k for k, name in enumerate(always) if number % every[name] == 0]
+        for place in (*drawn, *(len(names) + k for k in due)):
             system = (*names, *always)[place]
             own = np.random.default_rng((seed, number, place))
             path = f"{plan.split}/{system}/{number:04d}.flac"

@@ -31,7 +31,10 @@ def spoof_data(  # noqa: PLR0917 - options, all named on the command line
     each: Annotated[int, typer.Option(help="Vocoders per recording; 0 takes all.")] = 4,
     readings: Annotated[int, typer.Option(help="Texts per voice.")] = 6,
     neural: Annotated[int, typer.Option(help="Texts per neural voice of a package.")] = 40,
-    always: Annotated[list[str] | None, typer.Option(help="Vocoder of every recording.")] = None,
+    always: Annotated[
+        list[str] | None,
+        typer.Option(help="Vocoder of every recording, or of every N-th: SYSTEM:N."),
+    ] = None,
 ) -> None:
     """Make synthetic speech from one split's speakers and from the system's reading voices."""
     from voiceauth.training.attacks import AttackPlan, make  # noqa: PLC0415 - extras

@@ -37,6 +37,8 @@ COOL_DOWN = 0.35
 """Shares of the budget: the learning rate rises, is held, and falls in a line to nothing."""
 AVERAGED = 0.998
 """Of the averaged weights, what stays at a step: some five hundred steps are averaged."""
+LONGEST_STEP: Seconds = 5.0
+"""A step that took longer counts this much: the machine slept, or the run was stopped and woken."""
 SOFTENED = 0.03
 """How far the wanted answers lie from 0 and 1: no single crop is worth certainty."""
 
@@ -190,7 +192,7 @@ def _loop(plan: SpoofRunPlan, state: SpoofState, fresh: Iterator[torch.Tensor]) 
             due -= 1.0
         losses.append(_step(plan, state, pool.draw()))
         now = time.monotonic()
-        state.elapsed, before = state.elapsed + now - before, now
+        state.elapsed, before = state.elapsed + min(now - before, LONGEST_STEP), now
         if now - saved > plan.checkpoint_every or state.elapsed >= plan.budget:
             _save(plan, state)
             entropy, order = np.mean(losses, axis=0)
