@@ -101,7 +101,7 @@ def test_a_copy_passes_the_call_of_its_original(
     An unchanged copy is the recording again, sample by sample.
     """
     monkeypatch.setattr("voiceauth.training.attacks.COPYING", {"nothing": lambda wave, _: wave})
-    monkeypatch.setattr("voiceauth.training.attacks.missing", lambda _: True)
+    monkeypatch.setattr("voiceauth.training.attacks.cannot_copy", lambda _: True)
     made = tmp_path / "made"
     make(AttackPlan(pack, tmp_path / "c", made, originals=3, readings=0, neural=0))
     systems = systems_of(made)
