@@ -40,7 +40,7 @@ class Policy:
             back where ``require_liveness`` does not list it; see ``presentation``.
         synthetic_seconds: net speech before a voice alone is accepted, at most ``full_seconds``,
             where the layer against synthetic speech runs and ``require_liveness`` does not list it:
-            one short stretch hides a synthesiser two to three times as often. 0 asks for no more
+            of 3 s that layer misses half as many copies again as of 6. 0 asks for no more
             than the layer itself needs.
         require_liveness: layers without whose word nobody is accepted. Others may be absent; a
             layer that runs and has not heard enough holds back in any case.
