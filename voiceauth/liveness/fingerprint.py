@@ -47,7 +47,7 @@ _LOW_HZ, _HIGH_HZ = 200.0, 3000.0
 _PATCH, _PATCH_STEP = 40, 4
 PATCH_ROWS, PATCH_STRIDE = _PATCH // _PATCH_STEP, _PATCH_STEP // _HOPS_PER_FRAME
 """A patch is made of 10 rows, two frames apart: a frame never looks between the rows of frames."""
-FLOOR = 1e-3
+_FLOOR = 1e-3
 LEAST_SPEECH = 0.5
 
 Floats = NDArray[np.float32]
@@ -215,15 +215,16 @@ def patches(powers: Floats, *, every: int = _HOPS_PER_FRAME) -> Floats:
     return shapes(windows[::every, :, ::_PATCH_STEP])
 
 
-def shapes(thinned: Floats) -> Floats:
+def shapes(thinned: Floats, *, moments: int = 2) -> Floats:
     """Take level and colour off patches, float32, shape (patches, patch values).
 
     Args:
-        thinned: band powers, shape (patches, 48, 10).
+        thinned: band powers, shape (patches, 48, 10), or (patches, 10, 48) with ``moments`` 1.
+        moments: the axis of the 10 moments.
     """
     relative = thinned / (thinned.mean(axis=(1, 2), keepdims=True) + np.float32(1e-9))
-    logs = np.log(relative + np.float32(FLOOR))
-    logs -= logs.mean(axis=2, keepdims=True)
+    logs = np.log(relative + np.float32(_FLOOR))
+    logs -= logs.mean(axis=moments, keepdims=True)
     return np.asarray(logs.reshape(len(logs), -1), dtype=np.float32)
 
 

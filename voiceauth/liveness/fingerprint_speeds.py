@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from voiceauth.liveness.fingerprint import (
     BANDS,
     BITS,
-    FLOOR,
     FRAME_SAMPLES,
     LEAST_SPEECH,
     PATCH_ROWS,
@@ -29,6 +28,7 @@ from voiceauth.liveness.fingerprint import (
     bands,
     check_audio,
     projection,
+    shapes,
     spectra,
 )
 from voiceauth.types import Samples
@@ -48,7 +48,8 @@ class SpeedPrinter:
     """
 
     def __init__(self, key: bytes, speeds: Sequence[float]) -> None:
-        # Patches lie here moment by moment; the directions were learnt band by band.
+        # The directions were learnt band by band. Here patches lie moment by moment: then every
+        # pass over them is along the memory, which takes half the time.
         by_band = projection(key).reshape(BANDS, PATCH_ROWS, BITS)
         self._projection = np.ascontiguousarray(by_band.transpose(1, 0, 2)).reshape(-1, BITS)
         self._speeds = tuple(speeds)
@@ -86,7 +87,9 @@ class SpeedPrinter:
             self._made[place] += len(numbers)
         self._forget()
         counts = [len(part) for part in parts]
-        found = _shapes(np.concatenate(parts)) @ self._projection if sum(counts) else _none()
+        found = (
+            shapes(np.concatenate(parts), moments=1) @ self._projection if sum(counts) else _none()
+        )
         frames = np.where(found > 0.0, np.float32(1.0), np.float32(-1.0))
         frames[np.concatenate(pauses)] = 0.0
         return np.split(frames, np.cumsum(counts)[:-1])
@@ -144,19 +147,6 @@ class SpeedPrinter:
     def _next_rows(self) -> list[float]:
         pairs = zip(self._made, self._speeds, strict=True)
         return [speed * made + _CENTRE_ROWS * (speed - 1.0) for made, speed in pairs]
-
-
-def _shapes(patches: Floats) -> Floats:
-    """As ``fingerprint.shapes``, of patches that lie moment by moment, (patches, 10, 48).
-
-    In this order every pass over them is along the memory, which takes half the time.
-    """
-    means = patches.reshape(len(patches), -1).mean(axis=1)[:, np.newaxis, np.newaxis]
-    logs = patches / (means + np.float32(1e-9))
-    logs += np.float32(FLOOR)
-    np.log(logs, out=logs)
-    logs -= logs.mean(axis=1, keepdims=True)
-    return np.asarray(logs.reshape(len(logs), -1))
 
 
 def _none() -> Floats:

@@ -95,19 +95,33 @@ NEURAL: dict[str, NeuralVoice] = {
 """By system name."""
 
 
-@lru_cache(maxsize=1)
-def _piper_voice() -> tuple[Any, dict[str, list[int]]]:
+def package_graph(package: str, place: str) -> tuple[Any, Path]:
+    """Open the network that lies in an installed package, for one thread; also say where it is.
+
+    Args:
+        package: by its import name; it is not imported.
+        place: of the ONNX file in it, a pattern.
+
+    Raises:
+        DependencyError: the package is not installed, or has no such file.
+    """
     import onnxruntime  # noqa: PLC0415 - heavy, and only where the package is installed
 
-    spec = importlib.util.find_spec(_PIPER_PACKAGE)
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise DependencyError("The Piper voice's package is not installed.")
-    folder = Path(spec.submodule_search_locations[0]) / "data"
-    graph = next(folder.glob("*.onnx"))
+        raise DependencyError(f"The package {package} is not installed.")
+    graph = next(Path(spec.submodule_search_locations[0]).glob(place), None)
+    if graph is None:
+        raise DependencyError(f"The package {package} has no {place}.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(graph), options, ["CPUExecutionProvider"]), graph
+
+
+@lru_cache(maxsize=1)
+def _piper_voice() -> tuple[Any, dict[str, list[int]]]:
+    session, graph = package_graph(_PIPER_PACKAGE, "data/*.onnx")
     settings = json.loads(graph.with_suffix(".onnx.json").read_text(encoding="utf-8"))
-    session = onnxruntime.InferenceSession(str(graph), options, ["CPUExecutionProvider"])
     return session, settings["phoneme_id_map"]
 
 

@@ -13,7 +13,6 @@ Speech Synthesis".
 
 import importlib.util
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,8 @@ import scipy.ndimage
 import soxr
 from numpy.typing import NDArray
 
-from voiceauth.errors import DependencyError
 from voiceauth.training.corpus import RATE_HZ
+from voiceauth.training.neural_voices import package_graph
 from voiceauth.training.vocoders import fit
 
 FloatArray = NDArray[np.float32]
@@ -97,14 +96,4 @@ def _bank() -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def _generator() -> Any:
-    import onnxruntime  # noqa: PLC0415 - heavy, and only where the package is installed
-
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise DependencyError(f"The package {PACKAGE} is not installed.")
-    graph = Path(spec.submodule_search_locations[0]) / _GRAPH
-    if not graph.exists():
-        raise DependencyError(f"The package {PACKAGE} has no {_GRAPH}.")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(graph), options, ["CPUExecutionProvider"])
+    return package_graph(PACKAGE, _GRAPH)[0]
