@@ -78,6 +78,15 @@ class SettingsError(InputError):
     default = "The settings are not valid."
 
 
+class UnbatchableModelError(SettingsError):
+    """A model whose graph cannot be run in padded batches, or answers otherwise in them."""
+
+    code = "unbatchable_model"
+    default = (
+        "The model cannot run spans of unequal length in one batch: set models.batch_spans to 1."
+    )
+
+
 class PolicyError(EngineError):
     """The request is well formed, but a rule of the engine forbids it now."""
 

@@ -77,6 +77,7 @@ LIBRARY_OWNERS: dict[str, frozenset[str]] = {
     "sqlite3": frozenset({"vault"}),
     "faiss": frozenset({"gallery"}),
     "onnxruntime": frozenset({"models", "training"}),
+    "onnx": frozenset({"models", "training"}),
     "cryptography": frozenset({"keys", "access"}),
     "jwt": frozenset({"access"}),
     "pyotp": frozenset({"factors", "testing"}),

@@ -19,6 +19,8 @@ from voiceauth.cli import installing
 from voiceauth.cli.app import app
 from voiceauth.errors import DependencyError, EngineError, IntegrityError, SettingsError
 from voiceauth.evaluation.adapting import Written
+from voiceauth.models.padded import PaddedSession, trial_spans
+from voiceauth.models.session import Session
 from voiceauth.models.speaker import OnnxSpeaker
 from voiceauth.scoring.calibration import Calibration
 from voiceauth.training.export import PARITY_COSINE
@@ -195,6 +197,17 @@ def test_the_graph_mirrors_frames_at_its_borders_and_has_no_norms(
 
     assert "reflect" in modes
     assert not any(node.op_type == "BatchNormalization" for node in nodes)
+
+
+def test_spans_of_an_imported_model_can_share_runs(checkpoint: Path, tmp_path: Path) -> None:
+    """Mirrored borders and the loudest band of an utterance are each span's own."""
+    import_checkpoint(str(checkpoint), tmp_path / "model.onnx", {})
+    content = (tmp_path / "model.onnx").read_bytes()
+    alone, together, spans = Session(content), PaddedSession(content), trial_spans(8000)
+
+    expected = np.concatenate([alone.run(span[np.newaxis]) for span in spans])
+
+    np.testing.assert_allclose(together.run(spans), expected, atol=1e-5)
 
 
 def test_the_file_says_where_it_comes_from(checkpoint: Path, tmp_path: Path) -> None:

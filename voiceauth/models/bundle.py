@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from voiceauth.errors import IntegrityError, ModelHashMismatchError
+from voiceauth.errors import IntegrityError, ModelHashMismatchError, SettingsError
+from voiceauth.models.batching import BatchingSpeaker, BatchingSpoof
 from voiceauth.models.locate import default_model_directory
 from voiceauth.models.manifest import Manifest, ModelEntry, SpoofEntry, read_manifest, read_verified
 from voiceauth.models.session import SessionChoices
@@ -66,6 +67,7 @@ def load_bundle(
     device: Literal["cpu", "cuda"] = "cpu",
     precision: Precision = "fp32",
     synthetic: bool = True,
+    batches: bool = False,
 ) -> ModelBundle:
     """Load a speaker model with everything that belongs to it, and the spoof model if there is one.
 
@@ -75,19 +77,20 @@ def load_bundle(
         device: where the model runs.
         precision: which form of the model; both have one calibration and one cohort.
         synthetic: False leaves the spoof model out.
+        batches: load models that can also be asked for many spans in one run.
 
     Raises:
         SettingsError: no models, a manifest that cannot be used, or an unknown name, or
-            no int8 form.
+            no int8 form, or batches of it.
+        UnbatchableModelError: batches are asked for, and a model cannot run in them.
         ModelHashMismatchError: a file differs from the manifest.
         IntegrityError: a file has the stated hash and is unusable all the same.
-        MissingExtraError: CUDA was asked for and its runtime is not installed.
+        MissingExtraError: CUDA was asked for and its runtime is not installed, or batches and
+            ``onnx``.
     """
     manifest = read_manifest(directory or default_model_directory())
-    entry = manifest.entry(name)
-    speaker = OnnxSpeaker.of_entry(
-        manifest.directory, entry, SessionChoices(device=device), precision
-    )
+    entry, choices = manifest.entry(name), SessionChoices(device=device)
+    speaker = _speaker(manifest.directory, entry, choices, precision, batches=batches)
     tables = read_verified(manifest.directory, entry.calibration.file, entry.calibration.sha256)
     cohort = read_verified(manifest.directory, entry.cohort.file, entry.cohort.sha256)
     return ModelBundle(
@@ -95,9 +98,24 @@ def load_bundle(
         calibration=_text(tables),
         cohort=read_cohort(cohort, entry.dimension, entry.sha256),
         cards=(_card(entry, precision), *_spoof_cards(manifest, wanted=synthetic)),
-        spoof=_spoof(manifest, device) if synthetic else None,
+        spoof=_spoof(manifest, choices, batches=batches) if synthetic else None,
         continuity=_continuity(manifest, entry),
     )
+
+
+def _speaker(
+    directory: Path,
+    entry: ModelEntry,
+    choices: SessionChoices,
+    precision: Precision,
+    *,
+    batches: bool,
+) -> OnnxSpeaker:
+    if not batches:
+        return OnnxSpeaker.of_entry(directory, entry, choices, precision)
+    if precision != "fp32":
+        raise SettingsError("An int8 model runs each span alone: set models.batch_spans to 1.")
+    return BatchingSpeaker.of_manifest(directory, entry, choices)
 
 
 def _continuity(manifest: Manifest, entry: ModelEntry) -> str | None:
@@ -107,12 +125,12 @@ def _continuity(manifest: Manifest, entry: ModelEntry) -> str | None:
     return _text(read_verified(manifest.directory, file.file, file.sha256))
 
 
-def _spoof(manifest: Manifest, device: Literal["cpu", "cuda"]) -> SpoofBundle | None:
+def _spoof(manifest: Manifest, choices: SessionChoices, *, batches: bool) -> SpoofBundle | None:
     entry = manifest.spoof
     if entry is None:
         return None
-    choices = SessionChoices(device=device)
-    detector = OnnxSpoof.of_file(manifest.directory / entry.file, entry.sha256, choices)
+    kind = BatchingSpoof if batches else OnnxSpoof
+    detector = kind.of_file(manifest.directory / entry.file, entry.sha256, choices)
     if (detector.rate_hz, detector.least_samples) != (entry.sample_rate_hz, entry.least_samples):
         raise IntegrityError("The manifest describes another spoof model than its file holds.")
     calibration = read_verified(

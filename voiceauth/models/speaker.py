@@ -47,6 +47,11 @@ class SpeakerShape:
     dimension: int
     least_samples: int
 
+    @classmethod
+    def of_entry(cls, entry: ModelEntry) -> Self:
+        """Return what a manifest states."""
+        return cls(entry.sha256, entry.sample_rate_hz, entry.dimension, entry.least_samples)
+
 
 class OnnxSpeaker:
     """A loaded speaker model; implements ``ports.SpeakerEmbedder``. Safe from several threads.
@@ -89,9 +94,7 @@ class OnnxSpeaker:
             ModelHashMismatchError: the int8 file was made from another model.
             IntegrityError, ModelOutputError: as ``read_verified``, ``Session`` and the class.
         """
-        shape = SpeakerShape(
-            entry.sha256, entry.sample_rate_hz, entry.dimension, entry.least_samples
-        )
+        shape = SpeakerShape.of_entry(entry)
         if precision == "fp32":
             return cls(Session(read_verified(directory, entry.file, entry.sha256), choices), shape)
         if entry.int8 is None:
@@ -188,12 +191,7 @@ class OnnxSpeaker:
             ModelOutputError: NaN, infinity or a wrong shape came out.
         """
         waveforms = np.ascontiguousarray(spans, dtype=np.float32)
-        if waveforms.ndim != 2 or waveforms.shape[0] == 0:  # noqa: PLR2004 - batch and samples
-            raise BadAudioError(detail=f"a batch of spans has shape {waveforms.shape}")
-        if waveforms.shape[1] < self._shape.least_samples:
-            raise TooShortError
-        if not np.isfinite(waveforms).all():
-            raise BadAudioError(detail="a span holds NaN or infinity")
+        check_waveforms(waveforms, self._shape.least_samples)
         return self._checked(self._session.run(waveforms), len(waveforms))
 
     def _checked(self, output: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
@@ -205,6 +203,25 @@ class OnnxSpeaker:
         if np.abs(norm - 1.0).max() > _UNIT_TOLERANCE:
             raise ModelOutputError(detail=f"an embedding has norm {float(norm.min()):.3g}")
         return np.asarray(output / norm, dtype=np.float32)
+
+
+def check_waveforms(waveforms: NDArray[np.float32], least_samples: int) -> None:
+    """Refuse what no model takes.
+
+    Args:
+        waveforms: shape (batch, samples).
+        least_samples: fewer are too few.
+
+    Raises:
+        TooShortError: fewer samples than that.
+        BadAudioError: not two-dimensional, or not finite.
+    """
+    if waveforms.ndim != 2 or waveforms.shape[0] == 0:  # noqa: PLR2004 - batch and samples
+        raise BadAudioError(detail=f"a batch of spans has shape {waveforms.shape}")
+    if waveforms.shape[1] < least_samples:
+        raise TooShortError
+    if not np.isfinite(waveforms).all():
+        raise BadAudioError(detail="a span holds NaN or infinity")
 
 
 def trial_waveform(samples: int) -> Samples:

@@ -22,7 +22,7 @@ from voiceauth.errors import (
     TooShortError,
 )
 from voiceauth.models.session import Session, SessionChoices
-from voiceauth.models.speaker import RATE_NOTE, trial_waveform
+from voiceauth.models.speaker import RATE_NOTE, check_waveforms, trial_waveform
 from voiceauth.types import ModelHash, Samples
 from voiceauth.units import Hertz, Seconds
 
@@ -121,12 +121,7 @@ class OnnxSpoof:
             ModelOutputError: NaN, infinity or a wrong shape came out.
         """
         waveforms = np.ascontiguousarray(spans, dtype=np.float32)
-        if waveforms.ndim != 2 or waveforms.shape[0] == 0:  # noqa: PLR2004 - batch and samples
-            raise BadAudioError(detail=f"a batch of spans has shape {waveforms.shape}")
-        if waveforms.shape[1] < self.least_samples:
-            raise TooShortError
-        if not np.isfinite(waveforms).all():
-            raise BadAudioError(detail="a span holds NaN or infinity")
+        check_waveforms(waveforms, self.least_samples)
         scores = self._session.run(waveforms)
         if scores.shape != (len(waveforms),):
             raise ModelOutputError(detail=f"the model returned shape {scores.shape}")
@@ -166,9 +161,12 @@ class ResampledSpoof:
         Args:
             waveform: float32, shape (samples,), at the spans' rate, nominal range -1 to 1.
         """
+        return self._detector.score(self._brought(waveform))
+
+    def _brought(self, waveform: Samples) -> Samples:
         if waveform.ndim != 1 or not np.isfinite(waveform).all():
             raise BadAudioError(detail="a span is not one finite signal")
         if len(waveform) < self.least_samples:
             raise TooShortError
         brought = soxr.resample(waveform, self._from_hz, self._detector.rate_hz)
-        return self._detector.score(np.asarray(brought, dtype=np.float32))
+        return np.asarray(brought, dtype=np.float32)

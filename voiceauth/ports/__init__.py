@@ -11,7 +11,14 @@ Rules:
 from voiceauth.ports.alerts import AlertSink, AlertTransaction, AlertVault, VoiceMemory
 from voiceauth.ports.gallery import Gallery, StagedGallery
 from voiceauth.ports.keys import KeyService, ManagedKeys
-from voiceauth.ports.models import Recognizer, Scorer, SpeakerEmbedder, SpoofDetector
+from voiceauth.ports.models import (
+    BatchDetector,
+    BatchEmbedder,
+    Recognizer,
+    Scorer,
+    SpeakerEmbedder,
+    SpoofDetector,
+)
 from voiceauth.ports.stores import (
     ApprovalStore,
     AttemptStore,
@@ -28,6 +35,8 @@ __all__ = [
     "AlertVault",
     "ApprovalStore",
     "AttemptStore",
+    "BatchDetector",
+    "BatchEmbedder",
     "Clock",
     "CodeDelivery",
     "Gallery",

@@ -2,8 +2,9 @@
 """What the models and the scorer do."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from voiceauth.errors import EngineError
 from voiceauth.types import Bandwidth, Embedding, ModelHash, Recognition, Samples, Score
 from voiceauth.units import Decibels, Hertz, Seconds
 
@@ -36,6 +37,22 @@ class SpeakerEmbedder(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchEmbedder(SpeakerEmbedder, Protocol):
+    """A speaker model that also takes many spans, of any lengths, in one run."""
+
+    def embed_many(self, spans: Sequence[Samples]) -> Sequence[Embedding | EngineError]:
+        """Embed spans together.
+
+        Returns:
+            For each what ``embed`` returns for it alone, or the error that it would raise.
+
+        Raises:
+            ModelOutputError: the run failed, for all of them.
+        """
+        ...
+
+
 class SpoofDetector(Protocol):
     """A loaded spoof model. Implementations are safe to call from several threads."""
 
@@ -55,6 +72,22 @@ class SpoofDetector(Protocol):
         Raises:
             TooShortError: fewer samples than the model's minimum.
             ModelOutputError: NaN, infinity or a wrong shape came out.
+        """
+        ...
+
+
+@runtime_checkable
+class BatchDetector(SpoofDetector, Protocol):
+    """A spoof model that also takes many spans, of any lengths, in one run."""
+
+    def score_many(self, waveforms: Sequence[Samples]) -> Sequence[float | EngineError]:
+        """Score spans together.
+
+        Returns:
+            For each what ``score`` returns for it alone, or the error that it would raise.
+
+        Raises:
+            ModelOutputError: the run failed, for all of them.
         """
         ...
 

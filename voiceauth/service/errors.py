@@ -34,6 +34,7 @@ STATUS: dict[type[EngineError], grpc.StatusCode] = {
     errors.TooLargeError: _Status.INVALID_ARGUMENT,
     errors.StreamOrderError: _Status.INVALID_ARGUMENT,
     errors.SettingsError: _Status.INTERNAL,
+    errors.UnbatchableModelError: _Status.INTERNAL,
     errors.PolicyError: _Status.FAILED_PRECONDITION,
     errors.ConsentMissingError: _Status.FAILED_PRECONDITION,
     errors.OptedOutError: _Status.FAILED_PRECONDITION,

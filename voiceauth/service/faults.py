@@ -8,7 +8,7 @@ rule for engine faults (STEP_UP, INTERNAL), never the caller and never the end o
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from voiceauth.errors import EngineError, InternalError
+from voiceauth.errors import EngineError, InternalError, TooShortError
 
 
 @contextmanager
@@ -27,3 +27,22 @@ def engine_errors_only(place: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise InternalError(detail=f"{type(error).__name__} in {place}") from error
+
+
+@contextmanager
+def model_faults(name: str) -> Iterator[None]:
+    """Make every failure of a model a fault of the engine, whatever class it came as.
+
+    Args:
+        name: of the model, for the log.
+
+    Raises:
+        TooShortError: it said so; this alone is believed.
+        InternalError: anything else of the engine's own errors.
+    """
+    try:
+        yield
+    except (TooShortError, InternalError):
+        raise
+    except EngineError as error:
+        raise InternalError(detail=f"{name} raised {error.code}") from error

@@ -6,24 +6,29 @@ Rules:
 * One worker per core runs one span at a time: a session with one thread each wastes nothing.
 * At most ``queue`` spans wait. A call whose span finds the queue full waits for a place, and its
   client is slowed by flow control; running calls are never refused.
+* On a GPU, spans of concurrent calls share runs instead (``together``), of every model that can.
 * What comes out of a model is checked here, whatever the model's own wrapper checked.
 """
 
 import asyncio
-import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-
-from voiceauth.errors import EngineError, InternalError, ModelOutputError, TooShortError
-from voiceauth.ports import SpeakerEmbedder, SpoofDetector
-from voiceauth.service.faults import engine_errors_only
+from voiceauth.errors import TooShortError
+from voiceauth.ports import BatchDetector, BatchEmbedder, SpeakerEmbedder, SpoofDetector
+from voiceauth.service.batching import BatchRules
+from voiceauth.service.faults import engine_errors_only, model_faults
+from voiceauth.service.together import (
+    SPEAKER,
+    SPOOF,
+    Together,
+    checked_embedding,
+    checked_score,
+)
 from voiceauth.types import Embedding, Samples
 from voiceauth.units import Seconds
 
@@ -115,7 +120,8 @@ class Inference:
         spoof: the loaded spoof model, if there is one.
         threads: that run models.
         queue: spans that may wait.
-        waited: told how long each span waited for a thread.
+        waited: told how long each span waited for a thread, or for its batch.
+        batches: how spans share runs; None runs each alone, in a thread.
     """
 
     def __init__(
@@ -126,9 +132,11 @@ class Inference:
         queue: int,
         spoof: SpoofDetector | None = None,
         waited: Callable[[Seconds], None] | None = None,
+        batches: BatchRules | None = None,
     ) -> None:
         self._embedder = embedder
         self._spoof = spoof
+        self._together = None if batches is None else Together(batches, queue=queue, waited=waited)
         self._workers = Workers("inference", threads=threads, queue=queue, waited=waited)
 
     async def embed(self, samples: Samples, embedder: SpeakerEmbedder | None = None) -> Embedding:
@@ -143,6 +151,9 @@ class Inference:
             ModelOutputError: NaN, infinity or a wrong shape came out.
             InternalError: the model failed in another way.
         """
+        chosen = embedder or self._embedder
+        if self._together is not None and isinstance(chosen, BatchEmbedder):
+            return await self._together.embed(samples, chosen)
         return await self._workers.run(lambda: self._embed(samples, embedder))
 
     async def read(
@@ -151,7 +162,7 @@ class Inference:
         beside: Callable[[], None] | None = None,
         embedder: SpeakerEmbedder | None = None,
     ) -> Reading:
-        """Run all models on one span, in one thread. Raises as ``embed``.
+        """Run all models on one span, in one thread or each in a batch. Raises as ``embed``.
 
         A spoof model that fails is a fault of the engine: its span must not pass unlooked at.
 
@@ -160,6 +171,8 @@ class Inference:
             beside: what else is to be done with a span that the models took, in the same thread.
             embedder: as in ``embed``.
         """
+        if self._together is not None:
+            return await self._read_together(samples, beside, embedder, self._together)
 
         def work() -> Reading:
             reading = Reading(self._embed(samples, embedder), self._score(samples))
@@ -175,37 +188,48 @@ class Inference:
 
     def close(self) -> None:
         """Let running work end and drop what waits."""
+        if self._together is not None:
+            self._together.close()
         self._workers.close()
+
+    async def _read_together(
+        self,
+        samples: Samples,
+        beside: Callable[[], None] | None,
+        embedder: SpeakerEmbedder | None,
+        together: Together,
+    ) -> Reading:
+        embedding, score = await asyncio.gather(
+            self.embed(samples, embedder),
+            self._score_together(samples, together),
+            return_exceptions=True,
+        )
+        # Both have ended, so that neither goes on unheard; the embedding's error is told first.
+        if isinstance(embedding, BaseException):
+            raise embedding
+        if isinstance(score, BaseException):
+            raise score
+        if beside is not None:
+            await self._workers.run(beside)
+        return Reading(embedding, score)
+
+    async def _score_together(self, samples: Samples, together: Together) -> float | None:
+        if isinstance(self._spoof, BatchDetector):
+            if len(samples) < self._spoof.least_samples:
+                return None
+            return await together.score(samples, self._spoof)
+        return await self._workers.run(lambda: self._score(samples))
 
     def _embed(self, samples: Samples, other: SpeakerEmbedder | None) -> Embedding:
         embedder = other or self._embedder
-        with _model_faults("the speaker model"), engine_errors_only("the speaker model"):
-            embedding = np.asarray(embedder.embed(samples))
-            if embedding.shape != (embedder.dimension,):
-                raise ModelOutputError(detail=f"shape {embedding.shape}")
-            if not np.all(np.isfinite(embedding)):
-                raise ModelOutputError(detail="an embedding that is not finite")
-            return embedding
+        with model_faults(SPEAKER), engine_errors_only(SPEAKER):
+            return checked_embedding(embedder.embed(samples), embedder.dimension)
 
     def _score(self, samples: Samples) -> float | None:
         if self._spoof is None or len(samples) < self._spoof.least_samples:
             return None
-        with _model_faults("the spoof model"), engine_errors_only("the spoof model"):
+        with model_faults(SPOOF), engine_errors_only(SPOOF):
             try:
-                score = float(self._spoof.score(samples))
+                return checked_score(self._spoof.score(samples))
             except TooShortError:
                 return None
-            if not math.isfinite(score):
-                raise ModelOutputError(detail="a spoof score that is not finite")
-            return score
-
-
-@contextmanager
-def _model_faults(name: str) -> Iterator[None]:
-    """Make every failure of a model a fault of the engine, whatever class it came as."""
-    try:
-        yield
-    except (TooShortError, InternalError):
-        raise
-    except EngineError as error:
-        raise InternalError(detail=f"{name} raised {error.code}") from error

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from voiceauth.config import ServerSettings, Settings
+from voiceauth.config import ModelSettings, ServerSettings, Settings
+from voiceauth.service.batching import BatchRules
 from voiceauth.service.door import Door, make_door
 from voiceauth.service.ear import Ear
 from voiceauth.service.faults import engine_errors_only
@@ -61,6 +62,7 @@ def start_runtime(engine: Engine, settings: Settings) -> Runtime:
             queue=limits.inference_queue,
             spoof=None if engine.spoof is None else engine.spoof.detector,
             waited=load.models.note,
+            batches=batch_rules(settings.models),
         ),
         ear=Ear(engine.clock.monotonic),
         vault=Workers("vault", threads=VAULT_THREADS, queue=limits.max_concurrent_requests),
@@ -73,6 +75,13 @@ def start_runtime(engine: Engine, settings: Settings) -> Runtime:
         door=door,
         door_threads=Workers("door", threads=DOOR_THREADS, queue=limits.max_concurrent_requests),
     )
+
+
+def batch_rules(models: ModelSettings) -> BatchRules | None:
+    """Say how spans share runs; None where each runs alone."""
+    if models.most_in_a_batch == 1:
+        return None
+    return BatchRules(models.most_in_a_batch, models.batch_wait_milliseconds / 1000.0)
 
 
 def stop_runtime(runtime: Runtime) -> None:

@@ -7,6 +7,7 @@ from voiceauth.config import Settings
 from voiceauth.errors import ModelHashMismatchError
 from voiceauth.liveness.continuity import ContinuityCalibration, parse_continuity
 from voiceauth.liveness.synthetic import parse_calibration
+from voiceauth.models.batching import BatchingSpoof, ResampledBatchingSpoof
 from voiceauth.models.bundle import ModelBundle, load_bundle
 from voiceauth.models.spoof import ResampledSpoof
 from voiceauth.ports import Scorer, SpeakerEmbedder
@@ -67,6 +68,8 @@ def spoof_layer(bundle: ModelBundle) -> SpoofLayer | None:
     if detector.rate_hz == bundle.speaker.rate_hz:
         return SpoofLayer(detector, calibration)
     # It gets the speaker model's spans.
+    if isinstance(detector, BatchingSpoof):
+        return SpoofLayer(ResampledBatchingSpoof(detector, bundle.speaker.rate_hz), calibration)
     return SpoofLayer(ResampledSpoof(detector, bundle.speaker.rate_hz), calibration)
 
 

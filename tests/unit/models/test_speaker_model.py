@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from voiceauth.errors import (
     SettingsError,
     TooShortError,
 )
-from voiceauth.models.session import Session, SessionChoices
+from voiceauth.models.session import Session, SessionChoices, open_session
 from voiceauth.models.speaker import OnnxSpeaker, SpeakerShape
 from voiceauth.types import ModelHash
 
@@ -179,6 +179,30 @@ def test_a_device_that_does_not_start_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("onnxruntime.InferenceSession", _FallenBack)
     with pytest.raises(SettingsError, match="cuda"):
         Session(TINY.read_bytes(), SessionChoices(device="cuda"))
+
+
+def test_a_gpu_neither_searches_for_every_length_nor_rounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Spans come in all lengths, and calibration was measured in 32 bits."""
+    opened: dict[str, Any] = {}
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+
+    class _Noted:
+        def __init__(self, _: bytes, **choices: Any) -> None:
+            opened.update(choices)
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", _Noted)
+    open_session(TINY.read_bytes(), SessionChoices(device="cuda"))
+
+    assert opened["providers"][0] == "CUDAExecutionProvider"
+    assert opened["provider_options"][0] == {
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": "0",
+    }
 
 
 def test_a_model_file_without_a_stated_rate_is_refused(tmp_path: Path) -> None:
