@@ -17,6 +17,7 @@ from voiceauth.models.bundle import write_cohort
 from voiceauth.models.install import install, install_spoof
 from voiceauth.models.speaker import OnnxSpeaker
 from voiceauth.models.spoof import OnnxSpoof, ResampledSpoof
+from voiceauth.ports import BatchDetector
 from voiceauth.scoring.calibration import Calibration, Node, Normalisation, Table
 from voiceauth.scoring.condition import Line, Range, Support
 from voiceauth.scoring.tables import dumps
@@ -176,11 +177,15 @@ async def test_a_model_of_16_khz_is_served_from_any_line(
     assert longest >= 3.0 * RATE_HZ
 
 
-def test_the_spoof_model_beside_it_hears_its_own_rate(models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch_spans", [1, 4])
+def test_the_spoof_model_beside_it_hears_its_own_rate(
+    models: Path, tmp_path: Path, batch_spans: int
+) -> None:
     """The layer that looks for synthetic speech runs with any speaker model, on the same spans."""
     add_spoof_model(models)
     settings = Settings(
-        storage=StorageSettings(data_dir=tmp_path / "data"), models=ModelSettings(directory=models)
+        storage=StorageSettings(data_dir=tmp_path / "data"),
+        models=ModelSettings(directory=models, batch_spans=batch_spans),
     )
     place = np.arange(3 * RATE_HZ) / RATE_HZ
     span = (0.2 + 0.1 * np.sin(2 * np.pi * 200.0 * place)).astype(np.float32)
@@ -192,3 +197,6 @@ def test_the_spoof_model_beside_it_hears_its_own_rate(models: Path, tmp_path: Pa
         assert detector.least_samples == RATE_HZ
         # The made-up score is ten times the mean, which resampling keeps.
         assert detector.score(span) == pytest.approx(2.0, abs=0.01)
+        assert isinstance(detector, BatchDetector) == (batch_spans > 1)
+        if isinstance(detector, BatchDetector):
+            assert detector.score_many([span, span]) == pytest.approx([2.0, 2.0], abs=0.01)

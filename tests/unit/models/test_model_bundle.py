@@ -7,8 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from graphs import graph
 
-from voiceauth.errors import IntegrityError, ModelHashMismatchError, ModelOutputError, SettingsError
+from voiceauth.errors import (
+    IntegrityError,
+    ModelHashMismatchError,
+    ModelOutputError,
+    SettingsError,
+    UnbatchableModelError,
+)
 from voiceauth.models import locate
 from voiceauth.models.bundle import load_bundle, read_cohort, write_cohort
 from voiceauth.models.install import enter_continuity, install, install_spoof
@@ -476,3 +483,32 @@ def test_a_continuity_calibration_that_cannot_be_read_is_not_entered(
 
     with pytest.raises(IntegrityError):
         enter_continuity(directory, "tiny")
+
+
+def test_a_model_that_cannot_share_runs_is_refused_where_it_is_to(directory: Path) -> None:
+    """It is not quietly run alone: the operator says so with models.batch_spans = 1."""
+    running_sum = graph(
+        [
+            ("CumSum", ["waveform", "second"], "sums", {}),
+            ("ReduceMean", ["sums"], "one", {"axes": [1], "keepdims": 1}),
+            ("Mul", ["one", "one"], "square", {}),
+            ("Add", ["square", "four"], "features", {}),
+            ("ReduceL2", ["features"], "norm", {"axes": [1], "keepdims": 1}),
+            ("Div", ["features", "norm"], "answer", {}),
+        ],
+        {"second": np.array(1, dtype=np.int64), "four": np.ones((1, 4), dtype=np.float32)},
+        answer=("rows", 4),
+        notes={"sample_rate": "8000"},
+    )
+    (directory / "tiny.onnx").write_bytes(running_sum)
+    model = _sha256(directory / "tiny.onnx")
+
+    def change(content: dict[str, Any]) -> None:
+        entry = content["models"][0]
+        entry["sha256"] = entry["calibration"]["model"] = entry["cohort"]["model"] = model
+
+    _change(directory, change)
+
+    assert load_bundle(directory).speaker.model == model
+    with pytest.raises(UnbatchableModelError, match="CumSum"):
+        load_bundle(directory, batches=True)
