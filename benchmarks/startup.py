@@ -125,7 +125,7 @@ def there(vault: SqliteVault, model: ModelHash) -> int:
     found, after = 0, 0
     with vault.read() as view:
         while page := view.voice_page(model, after=after, limit=BATCH):
-            found, after = found + len(page), page[-1].place
+            found, after = found + len(page), page.last
     return found
 
 

@@ -104,6 +104,18 @@ def test_a_moved_or_cut_wrapped_key_is_refused(new_token: New) -> None:
             keys.unwrap(name, box, context)
 
 
+def test_many_keys_come_in_their_order_or_not_at_all(new_token: New) -> None:
+    """A request for many gives what single ones give, and fails with any of them."""
+    keys = keyring(new_token())
+    boxes = [
+        (*keys.wrap(bytes([n] * 32), b"place", (BANK, SHOP)[n % 2]), b"place") for n in range(5)
+    ]
+
+    assert keys.unwrap_many(boxes) == [bytes([n] * 32) for n in range(5)]
+    with pytest.raises(TagMismatchError):
+        keys.unwrap_many([*boxes[:3], (*boxes[3][:2], b"another"), boxes[4]])
+
+
 def test_an_unknown_key_is_an_error_of_the_key_service(new_token: New) -> None:
     """Nothing else is tried in its place."""
     keys = keyring(new_token())

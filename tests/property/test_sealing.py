@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiceauth.errors import TagMismatchError
-from voiceauth.keys.canonical import bind
+from voiceauth.keys.canonical import Form, bind
 from voiceauth.keys.envelope import open_sealed, seal
 from voiceauth.testing.fakes import FakeRandom
 
@@ -36,6 +36,21 @@ def test_junk_does_not_open(key: bytes, junk: bytes) -> None:
     """Bytes that were never sealed raise TagMismatchError and nothing else."""
     with pytest.raises(TagMismatchError):
         open_sealed(key, junk, b"place")
+
+
+@given(
+    kind=NAMES,
+    fixed=st.dictionaries(NAMES, VALUES, max_size=4),
+    left_open=st.dictionaries(NAMES, st.one_of(NAMES, st.binary(max_size=4)), max_size=4),
+)
+def test_a_form_gives_the_same_bytes(
+    kind: str, fixed: dict[str, str | bytes | int], left_open: dict[str, str | bytes]
+) -> None:
+    """Which parts were fixed beforehand cannot be seen."""
+    rest = {name: value for name, value in fixed.items() if name not in left_open}
+    form = Form(kind, frozenset(left_open), **rest)
+
+    assert form.bind(**left_open) == bind(kind, **rest, **left_open)
 
 
 @given(left=PARTS, right=PARTS)

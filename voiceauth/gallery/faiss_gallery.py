@@ -24,7 +24,7 @@ from voiceauth.gallery.voices import TenantVoices
 from voiceauth.types import (
     Embedding,
     GroupName,
-    StoredVoice,
+    StoredVoices,
     SubjectId,
     TenantId,
     VoiceprintId,
@@ -86,19 +86,23 @@ class FaissGallery:
             InternalError: an embedding of the wrong shape or norm, or a voiceprint id that is
                 another subject's.
         """
-        row = self._checked(embedding)
-        with self._lock:
-            voices = self._tenants.get(tenant)
-            if voices is None:
-                voices = self._tenants[tenant] = TenantVoices(self._dimension, self._rule)
-        with voices.lock:
-            voices.add(subject, voiceprint, row[0], groups)
-        self._changed()
+        row = np.asarray(embedding)[np.newaxis]
+        self.add_many(StoredVoices(tenant, (subject,), (voiceprint,), (groups,), row))
 
-    def add_many(self, voices: Sequence[StoredVoice]) -> None:
-        """Add or replace voiceprints. Errors as ``add``; those before a bad one stay added."""
-        for one in voices:
-            self.add(one.tenant, one.subject, one.voiceprint, one.embedding, one.groups)
+    def add_many(self, voices: StoredVoices) -> None:
+        """Add or replace a tenant's voiceprints.
+
+        Errors as ``add``: of embeddings one of which is bad none is added; voiceprints before one
+        that is another subject's may be.
+        """
+        rows = self._checked(voices.embeddings)
+        with self._lock:
+            held = self._tenants.get(voices.tenant)
+            if held is None:
+                held = self._tenants[voices.tenant] = TenantVoices(self._dimension, self._rule)
+        with held.lock:
+            held.add_many(voices.subjects, voices.voiceprints, rows, voices.groups)
+        self._changed()
 
     def remove_subject(self, tenant: TenantId, subject: SubjectId) -> int:
         """Remove all of a subject's voiceprints; return how many, 0 for an unknown subject."""
@@ -143,7 +147,7 @@ class FaissGallery:
         """
         if limit < 1:
             raise InputError("A search needs a limit of at least 1.")
-        row = self._checked(probe)
+        row = self._checked(np.asarray(probe)[np.newaxis])
         voices = self._voices(tenant)
         if voices is None:
             return []
@@ -204,10 +208,10 @@ class FaissGallery:
         with self._lock:
             self._generation += 1
 
-    def _checked(self, embedding: Embedding) -> NDArray[np.float32]:
-        row = np.ascontiguousarray(embedding, dtype=np.float32)
-        if row.shape != (self._dimension,):
-            raise InternalError(detail=f"an embedding of shape {row.shape} came to the gallery")
-        if not abs(float(np.linalg.norm(row)) - 1.0) <= _UNIT_TOLERANCE:
+    def _checked(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows = np.ascontiguousarray(embeddings, dtype=np.float32)
+        if rows.ndim != 2 or rows.shape[1] != self._dimension:  # noqa: PLR2004 - rows, columns
+            raise InternalError(detail=f"embeddings of shape {rows.shape} came to the gallery")
+        if not bool((abs(np.linalg.norm(rows, axis=1) - 1.0) <= _UNIT_TOLERANCE).all()):
             raise InternalError(detail="an embedding without unit norm came to the gallery")
-        return row[np.newaxis]
+        return rows

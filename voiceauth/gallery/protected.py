@@ -21,7 +21,7 @@ from voiceauth.ports import Gallery, VoiceTransform
 from voiceauth.types import (
     Embedding,
     GroupName,
-    StoredVoice,
+    StoredVoices,
     SubjectId,
     TenantId,
     VoiceprintId,
@@ -77,26 +77,21 @@ class ProtectedGallery:
             KeyServiceError, TransformLostError: the tenant's secret cannot be had.
             InternalError: an embedding of the wrong shape or norm.
         """
-        self.add_many([StoredVoice(0, tenant, subject, voiceprint, embedding, groups)])
+        row = np.asarray(embedding)[np.newaxis]
+        self.add_many(StoredVoices(tenant, (subject,), (voiceprint,), (groups,), row))
 
-    def add_many(self, voices: Sequence[StoredVoice]) -> None:
-        """Add or replace voiceprints, those of a tenant turned together. Errors as ``add``."""
-        tenants: dict[TenantId, list[StoredVoice]] = {}
-        for one in voices:
-            tenants.setdefault(one.tenant, []).append(one)
-        for tenant, mine in tenants.items():
-            together = np.stack([one.embedding for one in mine])
-            with self._lock:
-                known = tenant in self._serving
-            fetched = None if known else self._transform_of(tenant)  # without the lock: it may wait
-            with self._lock:
-                if fetched is not None and tenant not in self._serving:
-                    self._serving[tenant] = _Space(fetched, self._new_index())
-                for space in self._spaces(tenant):
-                    turned = space.transform.protect(together)
-                    space.index.add_many(
-                        [replace(one, embedding=row) for one, row in zip(mine, turned, strict=True)]
-                    )
+    def add_many(self, voices: StoredVoices) -> None:
+        """Add or replace a tenant's voiceprints, turned together. Errors as ``add``."""
+        tenant = voices.tenant
+        with self._lock:
+            known = tenant in self._serving
+        fetched = None if known else self._transform_of(tenant)  # without the lock: it may wait
+        with self._lock:
+            if fetched is not None and tenant not in self._serving:
+                self._serving[tenant] = _Space(fetched, self._new_index())
+            for space in self._spaces(tenant):
+                turned = space.transform.protect(voices.embeddings)
+                space.index.add_many(replace(voices, embeddings=turned))
 
     def remove_subject(self, tenant: TenantId, subject: SubjectId) -> int:
         """Remove all of a subject's voiceprints; return how many, 0 for an unknown subject."""

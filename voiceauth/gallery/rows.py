@@ -34,15 +34,20 @@ class VectorRows:
         """Return the number of vectors."""
         return self._count
 
-    def append(self, vector: NDArray[np.float32]) -> int:
-        """Put a vector, shape (dimension,), behind the last one; return its slot."""
-        slot = self._count
-        if slot == self._capacity():
-            self._grow()
-        block, row = divmod(slot, BLOCK_ROWS)
-        self._blocks[block][row] = vector
-        self._count += 1
-        return slot
+    def extend(self, vectors: NDArray[np.float32]) -> int:
+        """Put vectors, shape (count, dimension), behind the last one; return the first slot."""
+        first = self._count
+        taken = 0
+        while taken < len(vectors):
+            if self._count == self._capacity():
+                self._grow()
+            block, row = divmod(self._count, BLOCK_ROWS)
+            free = self._blocks[block][row:]
+            part = vectors[taken : taken + len(free)]
+            free[: len(part)] = part
+            taken += len(part)
+            self._count += len(part)
+        return first
 
     def replace(self, slot: int, vector: NDArray[np.float32]) -> None:
         """Overwrite the vector of a slot."""

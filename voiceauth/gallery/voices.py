@@ -48,31 +48,39 @@ class TenantVoices:
         """Return the number of voiceprints."""
         return len(self.rows)
 
-    def add(
+    def add_many(
         self,
-        subject: SubjectId,
-        voiceprint: VoiceprintId,
-        vector: NDArray[np.float32],
-        groups: frozenset[GroupName],
+        subjects: Sequence[SubjectId],
+        voiceprints: Sequence[VoiceprintId],
+        vectors: NDArray[np.float32],
+        groups: Sequence[frozenset[GroupName]],
     ) -> None:
-        """Add or replace one voiceprint; ``groups`` counts for all of the subject's.
+        """Add or replace voiceprints; the last groups of a subject count for all of its own.
+
+        Args:
+            subjects: whose voice each is.
+            voiceprints: their ids.
+            vectors: shape (voiceprints, dimension).
+            groups: of each one's subject.
 
         Raises:
-            InternalError: the id is another subject's voiceprint.
+            InternalError: an id is another subject's voiceprint; those before it are added.
         """
-        slot = self._slots.get(voiceprint)
-        if slot is None:
-            slot = self.rows.append(vector)
-            self._owners.append(subject)
-            self._names.append(voiceprint)
-            self._slots[voiceprint] = slot
-            self._held[subject] = (*self._held.get(subject, ()), voiceprint)
-        elif self._owners[slot] != subject:
-            raise InternalError(detail="a voiceprint id is already another subject's")
-        else:
-            self.rows.replace(slot, vector)
-        self._enter(slot, vector)
-        self._set_groups(subject, groups)
+        known = not self._slots.keys().isdisjoint(voiceprints)
+        if not known and len(set(voiceprints)) == len(voiceprints):
+            self._append(subjects, voiceprints, vectors, groups)
+            return
+        columns = zip(subjects, voiceprints, vectors, groups, strict=True)
+        for subject, voiceprint, vector, names in columns:
+            slot = self._slots.get(voiceprint)
+            if slot is None:
+                self._append((subject,), (voiceprint,), vector[np.newaxis], (names,))
+            elif self._owners[slot] != subject:
+                raise InternalError(detail="a voiceprint id is already another subject's")
+            else:
+                self.rows.replace(slot, vector)
+                self._enter(slot, vector)
+                self._set_groups(subject, names)
 
     def remove_subject(self, subject: SubjectId) -> int:
         """Remove all of a subject's voiceprints; return how many."""
@@ -134,11 +142,40 @@ class TenantVoices:
         ]
         return np.sort(np.array(slots, dtype=np.int64))
 
+    def _append(
+        self,
+        subjects: Sequence[SubjectId],
+        voiceprints: Sequence[VoiceprintId],
+        vectors: NDArray[np.float32],
+        groups: Sequence[frozenset[GroupName]],
+    ) -> None:
+        """Add voiceprints whose ids are not here yet. Arguments as ``add_many``."""
+        first = self.rows.extend(vectors)
+        slots = range(first, first + len(voiceprints))
+        self._owners.extend(subjects)
+        self._names.extend(voiceprints)
+        self._slots.update(zip(voiceprints, slots, strict=True))
+        for subject, voiceprint, names in zip(subjects, voiceprints, groups, strict=True):
+            held = self._held.get(subject)
+            if held is None:  # and so in no group yet
+                self._held[subject] = (voiceprint,)
+                self._join(subject, names)
+            else:
+                self._held[subject] = (*held, voiceprint)
+                self._set_groups(subject, names)
+        if self.lists is not None:
+            self.lists.add(np.arange(slots.start, slots.stop, dtype=np.int64), vectors)
+        if self.changed is not None:
+            self.changed.update(slots)
+
     def _set_groups(self, subject: SubjectId, groups: frozenset[GroupName]) -> None:
         for name in [name for name, members in self._members.items() if name not in groups]:
             self._members[name].discard(subject)
             if not self._members[name]:
                 del self._members[name]
+        self._join(subject, groups)
+
+    def _join(self, subject: SubjectId, groups: frozenset[GroupName]) -> None:
         for name in groups:
             self._members.setdefault(name, set()).add(subject)
 

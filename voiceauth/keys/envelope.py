@@ -46,15 +46,36 @@ def open_sealed(key: bytes, sealed: bytes, associated: bytes) -> bytes:
         TagMismatchError: another key, another ``associated``, or any changed or missing byte.
         InternalError: the key does not have 32 bytes.
     """
-    if len(sealed) < OVERHEAD_BYTES:
-        raise TagMismatchError(detail="sealed blob is truncated")
-    if sealed[:1] != _VERSION:
-        raise TagMismatchError(detail=f"unknown sealing version {sealed[0]}")
-    nonce = sealed[1 : 1 + NONCE_BYTES]
-    try:
-        return _cipher(key).decrypt(nonce, sealed[1 + NONCE_BYTES :], _VERSION + associated)
-    except InvalidTag:
-        raise TagMismatchError(detail="authentication tag does not match") from None
+    return Opener(key).open(sealed, associated)
+
+
+class Opener:
+    """Opens blobs that were sealed under one key, which is set up once.
+
+    Raises:
+        InternalError: the key does not have 32 bytes.
+    """
+
+    __slots__ = ("_cipher",)
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = _cipher(key)
+
+    def open(self, sealed: bytes, associated: bytes) -> bytes:
+        """Check and decrypt.
+
+        Raises:
+            TagMismatchError: another key, another ``associated``, or any changed or missing byte.
+        """
+        if len(sealed) < OVERHEAD_BYTES:
+            raise TagMismatchError(detail="sealed blob is truncated")
+        if sealed[:1] != _VERSION:
+            raise TagMismatchError(detail=f"unknown sealing version {sealed[0]}")
+        nonce = sealed[1 : 1 + NONCE_BYTES]
+        try:
+            return self._cipher.decrypt(nonce, sealed[1 + NONCE_BYTES :], _VERSION + associated)
+        except InvalidTag:
+            raise TagMismatchError(detail="authentication tag does not match") from None
 
 
 def _cipher(key: bytes) -> AESGCM:

@@ -8,7 +8,7 @@ and whoever loses it has lost every voiceprint.
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from voiceauth.errors import KeyServiceError, PolicyError
 from voiceauth.keys import keyfile
-from voiceauth.keys.canonical import bind
-from voiceauth.keys.envelope import KEY_BYTES, open_sealed, seal
+from voiceauth.keys.canonical import Form, bind
+from voiceauth.keys.envelope import KEY_BYTES, Opener, open_sealed, seal
 from voiceauth.keys.keyfile import KeyMaterial, KeyRecord, Passphrase
 from voiceauth.keys.stretching import ARGON2ID
-from voiceauth.ports import Clock, Random
+from voiceauth.ports import Clock, Random, WrappedKey
 from voiceauth.types import KeyId, KeyInfo
 
 
@@ -142,6 +142,19 @@ class FileKeyring:
         """
         self._refresh()
         return open_sealed(self._find(key_id).key, wrapped, _bound(key_id, context))
+
+    def unwrap_many(self, wrapped: Sequence[WrappedKey]) -> Sequence[bytes]:
+        """Unwrap data keys with one look at the file for all. Errors as ``unwrap``."""
+        self._refresh()
+        keks: dict[KeyId, tuple[Opener, Form]] = {}
+        opened = []
+        for key_id, box, context in wrapped:
+            kek = keks.get(key_id)
+            if kek is None:
+                form = Form("wrapped-key", frozenset({"context"}), key_id=key_id)
+                kek = keks[key_id] = (Opener(self._find(key_id).key), form)
+            opened.append(kek[0].open(box, kek[1].bind(context=context)))
+        return opened
 
     def derive(self, purpose: str) -> bytes:
         """Return a 32-byte secret that depends on the installation and ``purpose`` only."""

@@ -13,7 +13,7 @@ that the newest key of a scope is the one with the largest id.
 
 import importlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from voiceauth.errors import (
 )
 from voiceauth.keys.canonical import bind
 from voiceauth.keys.envelope import KEY_BYTES, NONCE_BYTES, OVERHEAD_BYTES, TAG_BYTES
-from voiceauth.ports import Clock, Random
+from voiceauth.ports import Clock, Random, WrappedKey
 from voiceauth.types import KeyId, KeyInfo
 
 _Answer = TypeVar("_Answer")
@@ -138,6 +138,10 @@ class Pkcs11Keyring:
         if not found:
             raise TagMismatchError(detail="a wrapped key does not open")
         return found
+
+    def unwrap_many(self, wrapped: Sequence[WrappedKey]) -> Sequence[bytes]:
+        """Unwrap data keys one by one, so that others take their turns. Errors as ``unwrap``."""
+        return [self.unwrap(*one) for one in wrapped]
 
     def derive(self, purpose: str) -> bytes:
         """Return a 32-byte secret that depends on the installation and ``purpose`` only.

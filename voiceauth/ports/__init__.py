@@ -10,7 +10,7 @@ Rules:
 
 from voiceauth.ports.alerts import AlertSink, AlertTransaction, AlertVault, VoiceMemory
 from voiceauth.ports.gallery import Gallery, StagedGallery
-from voiceauth.ports.keys import KeyService, ManagedKeys
+from voiceauth.ports.keys import KeyService, ManagedKeys, WrappedKey
 from voiceauth.ports.models import (
     BatchDetector,
     BatchEmbedder,
@@ -55,4 +55,5 @@ __all__ = [
     "Vault",
     "VoiceMemory",
     "VoiceTransform",
+    "WrappedKey",
 ]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from voiceauth.ports.vault import VoiceTransform
-from voiceauth.types import Embedding, GroupName, StoredVoice, SubjectId, TenantId, VoiceprintId
+from voiceauth.types import Embedding, GroupName, StoredVoices, SubjectId, TenantId, VoiceprintId
 from voiceauth.units import Cosine
 
 
@@ -23,8 +23,8 @@ class Gallery(Protocol):
         """Add or replace one voiceprint."""
         ...
 
-    def add_many(self, voices: Sequence[StoredVoice]) -> None:
-        """Add or replace voiceprints; faster than one by one."""
+    def add_many(self, voices: StoredVoices) -> None:
+        """Add or replace a tenant's voiceprints; faster than one by one."""
         ...
 
     def remove_subject(self, tenant: TenantId, subject: SubjectId) -> int:

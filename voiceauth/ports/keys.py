@@ -6,6 +6,9 @@ from typing import Protocol
 
 from voiceauth.types import KeyId, KeyInfo
 
+WrappedKey = tuple[KeyId, bytes, bytes]
+"""The arguments of ``KeyService.unwrap``: wrapping key, wrapped data key, context."""
+
 
 class KeyService(Protocol):
     """Holds key-encryption keys and never hands them out. Each scope (tenant) has its own."""
@@ -32,6 +35,13 @@ class KeyService(Protocol):
         Raises:
             KeyServiceError: the key service is down or does not know ``key_id``.
             TagMismatchError: the wrapped key or its context was changed.
+        """
+        ...
+
+    def unwrap_many(self, wrapped: Sequence[WrappedKey]) -> Sequence[bytes]:
+        """Unwrap data keys, in their order; a failure of one is that of all. Errors as ``unwrap``.
+
+        What became of the wrapping keys is looked up anew in each call, but perhaps only once.
         """
         ...
 

@@ -15,11 +15,11 @@ from voiceauth.types import (
     LedgerEntry,
     ModelHash,
     StoredCheckpoint,
-    StoredVoice,
     Subject,
     SubjectId,
     SubjectState,
     TenantId,
+    VoicePage,
     Voiceprint,
 )
 
@@ -84,7 +84,7 @@ class Transaction(ReplayStore, AttemptStore, StepUpStore, Protocol):
         """Read a subject's voiceprints of one model, oldest first."""
         ...
 
-    def voice_page(self, model: ModelHash, *, after: int, limit: int) -> Sequence[StoredVoice]:
+    def voice_page(self, model: ModelHash, *, after: int, limit: int) -> VoicePage:
         """Read up to ``limit`` voiceprints of a model, of all tenants, behind a place."""
         ...
 

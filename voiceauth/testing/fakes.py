@@ -14,9 +14,11 @@ Example:
 import hashlib
 import hmac
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from voiceauth.errors import KeyServiceError, TagMismatchError
+from voiceauth.ports import WrappedKey
 from voiceauth.types import KeyId
 from voiceauth.units import Seconds
 
@@ -117,6 +119,10 @@ class FakeKeyService:
         if not hmac.compare_digest(_locked(found, key, context), wrapped):
             raise TagMismatchError
         return key
+
+    def unwrap_many(self, wrapped: Sequence[WrappedKey]) -> Sequence[bytes]:
+        """Unwrap data keys; raises like ``ports.KeyService.unwrap_many``."""
+        return [self.unwrap(*one) for one in wrapped]
 
     def derive(self, purpose: str) -> bytes:
         """Return a 32-byte secret of this seed and ``purpose``."""

@@ -23,7 +23,7 @@ from voiceauth.types.challenge import (
     RecognitionSource,
 )
 from voiceauth.types.findings import Finding, Level
-from voiceauth.types.gallery import StoredVoice
+from voiceauth.types.gallery import StoredVoices, VoicePage
 from voiceauth.types.liveness import (
     Continuity,
     Fingerprint,
@@ -162,7 +162,7 @@ __all__ = [
     "StepUpRecord",
     "StepUpState",
     "StoredCheckpoint",
-    "StoredVoice",
+    "StoredVoices",
     "Subject",
     "SubjectId",
     "SubjectStanding",
@@ -171,6 +171,7 @@ __all__ = [
     "TenantId",
     "Tombstone",
     "Verdict",
+    "VoicePage",
     "Voiceprint",
     "VoiceprintId",
 ]

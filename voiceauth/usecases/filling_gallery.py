@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from voiceauth.errors import GalleryLoadingError
 from voiceauth.ports import Gallery
-from voiceauth.types import Embedding, GroupName, StoredVoice, SubjectId, TenantId, VoiceprintId
+from voiceauth.types import Embedding, GroupName, StoredVoices, SubjectId, TenantId, VoiceprintId
 from voiceauth.units import Cosine
 
 Place = tuple[TenantId, SubjectId]
@@ -50,10 +50,10 @@ class FillingGallery:
         self._touch(tenant, subject)
         self.inner.add(tenant, subject, voiceprint, embedding, groups)
 
-    def add_many(self, voices: Sequence[StoredVoice]) -> None:
-        """Add or replace voiceprints."""
-        for one in voices:
-            self._touch(one.tenant, one.subject)
+    def add_many(self, voices: StoredVoices) -> None:
+        """Add or replace a tenant's voiceprints."""
+        for subject in voices.subjects:
+            self._touch(voices.tenant, subject)
         self.inner.add_many(voices)
 
     def remove_subject(self, tenant: TenantId, subject: SubjectId) -> int:

@@ -62,9 +62,9 @@ class GalleryKeeper:
         while not self._gallery.ready and not self._stopped.is_set():
             with self._vault.read() as view:  # (1)
                 page = view.voice_page(self._model, after=self._after, limit=PAGE)
-            self._gallery.inner.add_many(page)
-            if page:
-                self._after = page[-1].place
+            for voices in page.voices:
+                self._gallery.inner.add_many(voices)
+            self._after = page.last
             if len(page) < PAGE:
                 self._settle()
                 return

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from voiceauth.errors import IntegrityError, InternalError
 from voiceauth.types import (
@@ -35,6 +36,8 @@ _PRINT = struct.Struct("<dq")  # net seconds, created
 _SEGMENT = struct.Struct("<dddBdBH")  # net, start, end, SNR known, SNR, wideband, length of call id
 _COUNT = struct.Struct("<I")
 _LARGEST_DIMENSION = 65_536
+_NO_GROUPS: frozenset[GroupName] = frozenset()
+_read_json = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +90,15 @@ def decode_record(payload: bytes) -> SubjectRecord:
 def decode_name_and_groups(payload: bytes) -> tuple[SubjectId, frozenset[GroupName]]:
     """Read only whose record it is, and the groups. Raises IntegrityError if it is malformed."""
     try:
-        found = json.loads(payload.decode())
-        return SubjectId(found["subject"]), frozenset(map(GroupName, found["groups"]))
+        text = payload.decode()
+        found, end = _read_json(text)
+        subject, groups = SubjectId(found["subject"]), found["groups"]
+        names = frozenset(map(GroupName, groups)) if groups else _NO_GROUPS
     except (ValueError, KeyError, TypeError) as error:
         raise _malformed("subject") from error
+    if end != len(text):
+        raise _malformed("subject")
+    return subject, names
 
 
 def encode_consent(consent: Consent) -> bytes:
@@ -148,13 +156,30 @@ def voiceprint_seconds(payload: bytes) -> Seconds:
     return float(net_seconds)
 
 
-def voiceprint_embedding(payload: bytes) -> Embedding:
-    """Read only the embedding of a voiceprint's payload, shape (dimension,)."""
+def voiceprint_vector(payload: bytes) -> bytes:
+    """Cut only the embedding out of a voiceprint's payload, for ``stacked``."""
     try:
-        embedding, _ = _read_vector(payload, _PRINT.size)
-    except (ValueError, struct.error) as error:
+        (size,) = _COUNT.unpack_from(payload, _PRINT.size)
+    except struct.error as error:
         raise _malformed("voiceprint") from error
-    return embedding
+    start = _PRINT.size + _COUNT.size
+    vector = payload[start : start + 4 * size]
+    if len(vector) != 4 * size:
+        raise _malformed("voiceprint")
+    return vector
+
+
+def stacked(vectors: Sequence[bytes]) -> NDArray[np.float32]:
+    """Read embeddings of one model, at least one, shape (vectors, dimension).
+
+    Raises:
+        IntegrityError: they are not of one length.
+    """
+    size = len(vectors[0])
+    if not size or any(len(one) != size for one in vectors):
+        raise _malformed("voiceprint")
+    values = np.frombuffer(b"".join(vectors), dtype="<f4").astype(np.float32, copy=False)
+    return values.reshape(len(vectors), size // 4)
 
 
 def decode_voiceprint(

@@ -2,11 +2,12 @@
 """Which key seals which row, and what each row is bound to."""
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from voiceauth.errors import InputError, TagMismatchError, WrongKeyError
-from voiceauth.keys.canonical import bind
-from voiceauth.keys.envelope import KEY_BYTES, open_sealed, seal
+from voiceauth.keys.canonical import Form, bind
+from voiceauth.keys.envelope import KEY_BYTES, Opener, open_sealed, seal
 from voiceauth.ports import KeyService, Random
 from voiceauth.types import KeyId, SubjectId, TenantId
 from voiceauth.vault.transforms import Transforms
@@ -70,6 +71,17 @@ class Sealer:
         """
         data_key = self._keys.unwrap(key_id, wrapped, _key_context(tenant, row_key))
         return SubjectKey(tenant, row_key, data_key)
+
+    def open_keys(self, rows: Sequence[tuple[TenantId, bytes, KeyId, bytes]]) -> list[Opener]:
+        """Unwrap many subjects' data keys. Arguments of each, and errors, as ``open_key``."""
+        form = Form("data-key", frozenset({"tenant", "row_key"}), layout=LAYOUT)
+        found = self._keys.unwrap_many(
+            [
+                (key_id, wrapped, form.bind(tenant=tenant, row_key=row_key))
+                for tenant, row_key, key_id, wrapped in rows
+            ]
+        )
+        return [Opener(data_key) for data_key in found]
 
     def rewrap(self, key: SubjectKey) -> tuple[KeyId, bytes]:
         """Wrap an opened data key under the current wrapping key."""
@@ -188,14 +200,17 @@ def _kept_place(row_key: bytes, kind: str) -> bytes:
 
 
 def _place(key: SubjectKey, kind: str, record: str, model: str, space: str) -> bytes:
-    return bind(
-        "row",
-        tenant=key.tenant,
-        row_key=key.row_key,
-        kind=kind,
-        record=record,
-        model=model,
-        layout=LAYOUT,
-        # Rows from before there were transforms were sealed without this part.
-        **({"space": space} if space else {}),
-    )
+    fixed = _common(kind, key.tenant, model, space)
+    return bind("row", row_key=key.row_key, record=record, **fixed)
+
+
+def place_form(kind: str, tenant: TenantId, *, model: str = "", space: str = "") -> Form:
+    """Return what a tenant's rows of a kind are bound to, ``row_key`` and ``record`` left open."""
+    fixed = _common(kind, tenant, model, space)
+    return Form("row", frozenset({"row_key", "record"}), **fixed)
+
+
+def _common(kind: str, tenant: TenantId, model: str, space: str) -> dict[str, str | int]:
+    # Rows from before there were transforms were sealed without the space.
+    rest = {"space": space} if space else {}
+    return {"tenant": tenant, "kind": kind, "model": model, "layout": LAYOUT, **rest}

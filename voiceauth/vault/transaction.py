@@ -21,11 +21,11 @@ from voiceauth.types import (
     KeyId,
     LedgerEntry,
     ModelHash,
-    StoredVoice,
     Subject,
     SubjectId,
     SubjectState,
     TenantId,
+    VoicePage,
     Voiceprint,
 )
 from voiceauth.vault import codec, ledger_rows
@@ -142,7 +142,7 @@ class SqliteTransaction(BurialRows):
             return ()
         return self._voices.read(self._key(row), subject, model)
 
-    def voice_page(self, model: ModelHash, *, after: int, limit: int) -> Sequence[StoredVoice]:
+    def voice_page(self, model: ModelHash, *, after: int, limit: int) -> VoicePage:
         """Read up to ``limit`` voiceprints of a model behind a place, in their order.
 
         Raises:

@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many voiceprints at once, in the order in which they were stored: what fills the gallery.
 
-One statement per page brings rows and keys together, of a voiceprint only the embedding is decoded,
-and the embeddings of one tenant and generation are turned back together. Each row is authenticated
-like any other.
+A start reads every row of the vault, so a row must cost little. One statement per page brings rows
+and keys together, the key service is asked once per page, of a voiceprint only the embedding is
+decoded, and the embeddings of one tenant and generation are turned back together. Each row is
+authenticated like any other.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from voiceauth.keys.canonical import Form
+from voiceauth.keys.envelope import Opener
 from voiceauth.keys.voice_transform import VoiceTransform
-from voiceauth.types import KeyId, ModelHash, StoredVoice, TenantId, VoiceprintId
+from voiceauth.types import (
+    GroupName,
+    ModelHash,
+    StoredVoices,
+    SubjectId,
+    TenantId,
+    VoicePage,
+    VoiceprintId,
+)
 from voiceauth.vault import codec
-from voiceauth.vault.sealing import Sealer
+from voiceauth.vault.sealing import Sealer, place_form
 from voiceauth.vault.voice_rows import Select, VoiceRows
 
 # The order of ids is that of the table: pages are read from the disk one behind the other.
@@ -24,12 +32,24 @@ _PAGE = (
     "v.generation, v.sealed FROM voiceprints AS v CROSS JOIN subjects AS s "
     "ON s.row_key = v.row_key WHERE v.id > ? AND v.model = ? ORDER BY v.id LIMIT ?"
 )
-_Space = tuple[TenantId, int]
+
+
+@dataclass(slots=True)
+class _Column:
+    """The voiceprints of a page that are one tenant's and generation's, their vectors as stored."""
+
+    transform: VoiceTransform | None
+    record: Form
+    voiceprint: Form
+    subjects: list[SubjectId] = field(default_factory=list)
+    names: list[VoiceprintId] = field(default_factory=list)
+    groups: list[frozenset[GroupName]] = field(default_factory=list)
+    vectors: list[bytes] = field(default_factory=list)
 
 
 def voice_page(
     select: Select, sealer: Sealer, voices: VoiceRows, model: ModelHash, *, after: int, limit: int
-) -> Sequence[StoredVoice]:
+) -> VoicePage:
     """Read up to ``limit`` voiceprints of a model behind a place.
 
     Args:
@@ -45,38 +65,43 @@ def voice_page(
         KeyServiceError: a data key cannot be unwrapped.
         TransformLostError: a row's transform is missing.
     """
-    found: list[StoredVoice] = []
-    transforms: dict[_Space, VoiceTransform | None] = {}
-    members: dict[_Space, list[int]] = {}
-    for row in select(_PAGE, after, model, limit):
-        space = (TenantId(row[1]), int(row[7]))
-        if space not in transforms:
-            transforms[space] = voices.transform(*space)
-        members.setdefault(space, []).append(len(found))
-        found.append(_opened(row, model, sealer, transforms[space]))
-    for space, places in members.items():
-        transform = transforms[space]
-        if transform is not None:
-            plain = transform.reveal(np.stack([found[place].embedding for place in places]))
-            for place, embedding in zip(places, plain, strict=True):
-                found[place] = replace(found[place], embedding=embedding)
-    return found
+    rows = select(_PAGE, after, model, limit)
+    keys = sealer.open_keys([row[1:5] for row in rows])
+    columns: dict[tuple[TenantId, int], _Column] = {}
+    for row, key in zip(rows, keys, strict=True):
+        space = row[1], row[7]
+        column = columns.get(space)
+        if column is None:
+            column = columns[space] = _column(voices, model, *space)
+        _open(row, key, column)
+    last = rows[-1][0] if rows else after
+    return VoicePage([_turned(tenant, one) for (tenant, _), one in columns.items()], last)
 
 
-def _opened(
-    row: tuple[Any, ...], model: ModelHash, sealer: Sealer, transform: VoiceTransform | None
-) -> StoredVoice:
-    """Open one row; its embedding is still as it was stored."""
-    place, tenant, row_key, key_id, wrapped, record, name, _, sealed = row
-    key = sealer.open_key(TenantId(tenant), row_key, KeyId(key_id), wrapped)
-    subject, groups = codec.decode_name_and_groups(sealer.open(key, record, "subject"))
+def _column(voices: VoiceRows, model: ModelHash, tenant: TenantId, generation: int) -> _Column:
+    transform = voices.transform(tenant, generation)
     mark = "" if transform is None else transform.mark
-    payload = sealer.open(key, sealed, "voiceprint", record=name, model=model, space=mark)
-    return StoredVoice(
-        place=place,
-        tenant=key.tenant,
-        subject=subject,
-        voiceprint=VoiceprintId(name),
-        embedding=codec.voiceprint_embedding(payload),
-        groups=groups,
+    return _Column(
+        transform,
+        place_form("subject", tenant),
+        place_form("voiceprint", tenant, model=model, space=mark),
     )
+
+
+def _open(row: tuple[Any, ...], key: Opener, column: _Column) -> None:
+    """Open one row into its column."""
+    _, _, row_key, _, _, record, name, _, sealed = row
+    who = key.open(record, column.record.bind(row_key=row_key, record=""))
+    subject, groups = codec.decode_name_and_groups(who)
+    voice = key.open(sealed, column.voiceprint.bind(row_key=row_key, record=name))
+    column.subjects.append(subject)
+    column.names.append(name)
+    column.groups.append(groups)
+    column.vectors.append(codec.voiceprint_vector(voice))
+
+
+def _turned(tenant: TenantId, column: _Column) -> StoredVoices:
+    """Turn a column's vectors back."""
+    stored = codec.stacked(column.vectors)
+    plain = stored if column.transform is None else column.transform.reveal(stored)
+    return StoredVoices(tenant, column.subjects, column.names, column.groups, plain)

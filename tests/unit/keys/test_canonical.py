@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from voiceauth.keys.canonical import bind
+from voiceauth.errors import InternalError
+from voiceauth.keys.canonical import Form, bind
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,26 @@ def test_the_encoding_never_changes() -> None:
         "00000000000000016262" + "000000000000000200ff"
         "00000000000000016e69" + "000000000000000137"
     )
+
+
+@pytest.mark.parametrize(
+    "parts", [{}, {"a": "1"}, {"a": "1", "c": "2"}, {"a": "1", "b": "", "c": ""}]
+)
+def test_a_form_takes_the_parts_that_it_left_open_and_no_others(parts: dict[str, str]) -> None:
+    """A row is never bound to less, or to other things, than it was sealed to."""
+    with pytest.raises(InternalError):
+        Form("row", frozenset({"a", "b"}), c=1).bind(**parts)
+
+
+def test_a_form_has_no_part_twice() -> None:
+    """A part is fixed or open."""
+    with pytest.raises(InternalError):
+        Form("row", frozenset({"a"}), a="1")
+
+
+def test_a_form_can_be_filled_in_again() -> None:
+    """Nothing of one set of parts is left in the next."""
+    form = Form("row", frozenset({"a", "z"}), n=7)
+
+    for first, last in (("long", b"values"), ("", b""), (b"x", "\ud800")):
+        assert form.bind(a=first, z=last) == bind("row", a=first, z=last, n=7)

@@ -7,7 +7,7 @@ import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from voiceauth.errors import KeyServiceError, PolicyError, TagMismatchError
-from voiceauth.keys import stretching
+from voiceauth.keys import keyring, stretching
 from voiceauth.keys.keyring import FileKeyring
 from voiceauth.testing.fakes import FakeClock, FakeRandom
 from voiceauth.types import KeyId
@@ -230,6 +230,61 @@ def test_a_retired_key_is_gone(tmp_path: Path) -> None:
     for one in (keys, loaded(tmp_path / "keys.json")):
         with pytest.raises(KeyServiceError):
             one.unwrap(old, wrapped, b"context")
+
+
+def test_one_key_of_many_that_does_not_open_is_an_error_of_all(tmp_path: Path) -> None:
+    """Each data key is held against its own context and wrapping key."""
+    keys = created(tmp_path / "keys.json")
+    boxes = [(*keys.wrap(DATA_KEY, bytes([n])), bytes([n])) for n in range(5)]
+    name, wrapped, _ = boxes[3]
+
+    for bad in (
+        (name, wrapped, b"another"),
+        (name, wrapped[:-1] + bytes([wrapped[-1] ^ 1]), b"\x03"),
+        (name, wrapped[:-1], b"\x03"),
+        (keys.rotate(), wrapped, b"\x03"),
+    ):
+        with pytest.raises(TagMismatchError):
+            keys.unwrap_many([*boxes[:3], bad, *boxes[4:]])
+    with pytest.raises(KeyServiceError):
+        keys.unwrap_many([*boxes[:3], (KeyId("kek-unknown"), wrapped, b"\x03")])
+
+
+def test_many_keys_come_in_their_order(tmp_path: Path) -> None:
+    """Under keys of several scopes and ages, what comes is what unwrapping one by one gives."""
+    keys = created(tmp_path / "keys.json")
+    boxes = []
+    for n in range(9):
+        if n % 4 == 3:
+            keys.rotate("a")
+        boxes.append((*keys.wrap(bytes([n] * 32), b"place", "ab"[n % 2]), b"place"))
+
+    assert keys.unwrap_many(boxes) == [bytes([n] * 32) for n in range(9)]
+    assert keys.unwrap_many([]) == []
+
+
+def test_every_request_for_many_looks_at_the_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotation and a retirement by another process hold from the next request on."""
+    server, command = created(tmp_path / "keys.json"), loaded(tmp_path / "keys.json")
+    old, wrapped = server.wrap(DATA_KEY, b"context")
+    looks: list[Path] = []
+    stamp = keyring._stamp
+
+    def noted(path: Path) -> tuple[int, int, int] | None:
+        looks.append(path)
+        return stamp(path)
+
+    monkeypatch.setattr(keyring, "_stamp", noted)
+
+    assert server.unwrap_many([(old, wrapped, b"context")] * 50) == [DATA_KEY] * 50
+    assert len(looks) == 1
+    new, again = (command.rotate(), command.wrap(DATA_KEY, b"context")[1])
+    assert server.unwrap_many([(new, again, b"context")]) == [DATA_KEY]
+    command.retire(old)
+    with pytest.raises(KeyServiceError):
+        server.unwrap_many([(new, again, b"context"), (old, wrapped, b"context")])
 
 
 def test_the_current_key_cannot_be_retired(tmp_path: Path) -> None:

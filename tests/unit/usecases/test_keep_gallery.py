@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fake_engine import DIMENSION, TENANT, consenting, make_engine, span
 
-from voiceauth.errors import GalleryLoadingError, StorageError
+from voiceauth.errors import GalleryLoadingError, StorageError, TagMismatchError
 from voiceauth.gallery.faiss_gallery import FaissGallery
 from voiceauth.ports import Transaction, Vault
 from voiceauth.types import AudioFormat, CallId, Encoding, GroupName, SubjectId
@@ -170,6 +171,20 @@ def test_a_vault_that_fails_keeps_searches_closed_until_it_works(engine: Engine)
     filling.run()
     assert engine.gallery.ready
     assert len(engine.gallery) == len(PEOPLE)
+
+
+def test_one_changed_row_keeps_searches_closed(engine: Engine, tmp_path: Path) -> None:
+    """Nothing of its page comes in, and no later try passes it over."""
+    with closing(sqlite3.connect(tmp_path / "vault.db", isolation_level=None)) as attacker:
+        (blob,) = attacker.execute("SELECT sealed FROM voiceprints WHERE id = 4").fetchone()
+        changed = (blob[:-1] + bytes([blob[-1] ^ 1]),)
+        attacker.execute("UPDATE voiceprints SET sealed = ? WHERE id = 4", changed)
+    filling = keeper(engine)
+
+    for _ in range(2):
+        with pytest.raises(TagMismatchError):
+            filling.run()
+        assert (engine.gallery.ready, len(engine.gallery)) == (False, 2)
 
 
 def test_a_stopped_keeper_reads_no_further(engine: Engine) -> None:

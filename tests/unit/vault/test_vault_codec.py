@@ -137,6 +137,38 @@ def test_malformed_text_payloads_are_refused(payload: bytes) -> None:
         codec.decode_consent(payload)
     with pytest.raises(IntegrityError):
         codec.decode_record(payload)
+    with pytest.raises(IntegrityError):
+        codec.decode_name_and_groups(payload)
+
+
+@pytest.mark.parametrize("end", [b" ", b"x", b"{}", b"\x00"])
+def test_a_record_that_goes_on_behind_its_end_is_refused(end: bytes) -> None:
+    """The quick reading of a name takes what was written, whole."""
+    payload = b'{"groups":["b","a"],"subject":"x"}'
+
+    subject, groups = codec.decode_name_and_groups(payload)
+    assert (subject, sorted(groups)) == ("x", ["a", "b"])
+    with pytest.raises(IntegrityError):
+        codec.decode_name_and_groups(payload + end)
+
+
+def test_every_truncated_vector_is_refused() -> None:
+    """The embedding alone is cut out whole, or not at all."""
+    payload = codec.encode_voiceprint(PRINT)
+    whole = codec.voiceprint_vector(payload)
+
+    np.testing.assert_array_equal(codec.stacked([whole])[0], PRINT.embedding)
+    for length in range(len(whole) + 20):
+        with pytest.raises(IntegrityError):
+            codec.voiceprint_vector(payload[:length])
+
+
+def test_vectors_of_different_lengths_are_refused() -> None:
+    """What one model made is of one length."""
+    assert codec.stacked([bytes(8), bytes(8)]).shape == (2, 2)
+    for vectors in ([bytes(8), bytes(4)], [b"", b""]):
+        with pytest.raises(IntegrityError):
+            codec.stacked(vectors)
 
 
 def test_an_impossible_time_is_refused() -> None:
