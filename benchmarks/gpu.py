@@ -38,6 +38,10 @@ from numpy.typing import NDArray
 from voiceauth.errors import EngineError
 from voiceauth.models.batching import BatchingSpeaker, BatchingSpoof
 from voiceauth.models.bundle import load_bundle
+from voiceauth.models.locate import default_model_directory
+from voiceauth.models.manifest import read_manifest
+from voiceauth.models.padded import Shapes
+from voiceauth.models.session import SessionChoices
 from voiceauth.service.batching import BatchRules
 from voiceauth.service.inference import Inference
 from voiceauth.signal.net_speech import NetSpeech, SpeechOptions
@@ -74,12 +78,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--wait", type=float, default=4.0, help="models.batch_wait_milliseconds")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(arguments)
-    models = load(options.models, options.device)
+    models = load(options.models, options.device, options.most)
     report = {
         "machine": {**machine(), "device": options.device, "gpu": graphics()},
         "options": {name: str(value) for name, value in vars(options).items()},
         "anchor": ANCHOR,
-        "clips_per_second": clips(models, options.sizes, options.repeats),
+        "clips_per_second": clips(
+            by_size(options.models, options.device, options.sizes), options.sizes, options.repeats
+        ),
         "calls": {
             str(count): asyncio.run(simulated(models, count, options)) for count in options.calls
         },
@@ -90,9 +96,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def load(directory: Path | None, device: Any) -> Models:
-    """Load the models for shared runs."""
-    bundle = load_bundle(directory, device=device, batches=True)
+def by_size(directory: Path | None, device: Any, sizes: list[int]) -> Models:
+    """Load the models for runs of exactly these sizes, not of those that a server has."""
+    manifest = read_manifest(directory or default_model_directory())
+    entry, spoof, choices = manifest.entry(None), manifest.spoof, SessionChoices(device=device)
+    if spoof is None:
+        raise SystemExit("needs a spoof model, too")
+
+    def shapes(rate_hz: int) -> Shapes | None:
+        return None if device == "cpu" else Shapes(tuple(sorted(sizes)), rate_hz, sessions=99)
+
+    folder = manifest.directory
+    return Models(
+        BatchingSpeaker.of_manifest(folder, entry, choices, shapes(entry.sample_rate_hz)),
+        BatchingSpoof.of_manifest(folder, spoof, choices, shapes(spoof.sample_rate_hz)),
+    )
+
+
+def load(directory: Path | None, device: Any, most: int) -> Models:
+    """Load the models as a server does."""
+    bundle = load_bundle(directory, device=device, batches=most)
     spoof = None if bundle.spoof is None else bundle.spoof.detector
     if not isinstance(bundle.speaker, BatchingSpeaker) or not isinstance(spoof, BatchingSpoof):
         raise SystemExit("needs a speaker and a spoof model that can share runs")

@@ -12,13 +12,16 @@ from typing import Self
 import numpy as np
 
 from voiceauth.errors import EngineError, ModelOutputError
-from voiceauth.models.manifest import ModelEntry, read_verified
-from voiceauth.models.padded import PaddedSession, check_agreement, each, trial_spans
+from voiceauth.models.manifest import ModelEntry, SpoofEntry, read_verified
+from voiceauth.models.padded import PaddedSession, Shapes, check_agreement, each, trial_spans
 from voiceauth.models.session import Session, SessionChoices
 from voiceauth.models.speaker import OnnxSpeaker, SpeakerShape, check_waveforms
 from voiceauth.models.spoof import OnnxSpoof, ResampledSpoof
 from voiceauth.types import Embedding, Samples
-from voiceauth.units import Hertz
+from voiceauth.units import Hertz, Seconds
+
+COMMON_SECONDS: tuple[Seconds, ...] = (3.0, 4.0)
+"""Lengths that are made ready where a new shape costs: 3 s of net speech with what is around."""
 
 
 class BatchingSpeaker(OnnxSpeaker):
@@ -28,6 +31,7 @@ class BatchingSpeaker(OnnxSpeaker):
         content: the fp32 file, already checked against its hash.
         shape: what the manifest states.
         choices: how its sessions run.
+        shapes: what batches are brought to; None takes them as they are.
 
     Raises:
         UnbatchableModelError: the graph cannot be rewritten, or answers otherwise in a batch.
@@ -36,10 +40,15 @@ class BatchingSpeaker(OnnxSpeaker):
     """
 
     def __init__(
-        self, content: bytes, shape: SpeakerShape, choices: SessionChoices | None = None
+        self,
+        content: bytes,
+        shape: SpeakerShape,
+        choices: SessionChoices | None = None,
+        shapes: Shapes | None = None,
     ) -> None:
         super().__init__(Session(content, choices), shape)
-        self._padded = PaddedSession(content, choices)
+        self._padded = PaddedSession(content, choices, shapes)
+        self._padded.prepare(COMMON_SECONDS, shape.rate_hz)
         spans = trial_spans(shape.least_samples)
         check_agreement(
             np.stack([self.embed(span) for span in spans]),
@@ -48,11 +57,15 @@ class BatchingSpeaker(OnnxSpeaker):
 
     @classmethod
     def of_manifest(
-        cls, directory: Path, entry: ModelEntry, choices: SessionChoices | None = None
+        cls,
+        directory: Path,
+        entry: ModelEntry,
+        choices: SessionChoices | None = None,
+        shapes: Shapes | None = None,
     ) -> Self:
         """Load the fp32 form of a manifest's model; raises as the class and ``read_verified``."""
         content = read_verified(directory, entry.file, entry.sha256)
-        return cls(content, SpeakerShape.of_entry(entry), choices)
+        return cls(content, SpeakerShape.of_entry(entry), choices, shapes)
 
     def embed_many(self, spans: Sequence[Samples]) -> Sequence[Embedding | EngineError]:
         """Embed spans in one run.
@@ -88,6 +101,7 @@ class BatchingSpoof(OnnxSpoof):
     Args:
         content: the ONNX file.
         choices: how its sessions run.
+        shapes: what batches are brought to; None takes them as they are.
 
     Raises:
         UnbatchableModelError: the graph cannot be rewritten, or answers otherwise in a batch.
@@ -95,12 +109,29 @@ class BatchingSpoof(OnnxSpoof):
         IntegrityError, SettingsError, ModelOutputError: as ``OnnxSpoof``.
     """
 
-    def __init__(self, content: bytes, choices: SessionChoices | None = None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        choices: SessionChoices | None = None,
+        shapes: Shapes | None = None,
+    ) -> None:
         super().__init__(content, choices)
-        self._padded = PaddedSession(content, choices)
+        self._padded = PaddedSession(content, choices, shapes)
+        self._padded.prepare(COMMON_SECONDS, self.rate_hz)
         spans = trial_spans(self.least_samples)
         alone = np.array([self.score(span) for span in spans], dtype=np.float32)
         check_agreement(alone, self._padded.run(spans))
+
+    @classmethod
+    def of_manifest(
+        cls,
+        directory: Path,
+        entry: SpoofEntry,
+        choices: SessionChoices | None = None,
+        shapes: Shapes | None = None,
+    ) -> Self:
+        """Load a manifest's spoof model; raises as the class and ``read_verified``."""
+        return cls(read_verified(directory, entry.file, entry.sha256), choices, shapes)
 
     def score_many(self, waveforms: Sequence[Samples]) -> Sequence[float | EngineError]:
         """Score spans in one run.

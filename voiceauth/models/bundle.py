@@ -14,10 +14,12 @@ from voiceauth.errors import IntegrityError, ModelHashMismatchError, SettingsErr
 from voiceauth.models.batching import BatchingSpeaker, BatchingSpoof
 from voiceauth.models.locate import default_model_directory
 from voiceauth.models.manifest import Manifest, ModelEntry, SpoofEntry, read_manifest, read_verified
+from voiceauth.models.padded import Shapes
 from voiceauth.models.session import SessionChoices
 from voiceauth.models.speaker import OnnxSpeaker, Precision
 from voiceauth.models.spoof import OnnxSpoof
 from voiceauth.types import ModelCard, ModelHash
+from voiceauth.units import Hertz
 
 COHORT_ARRAY = "embeddings"
 """Name of the array inside a cohort file."""
@@ -67,7 +69,7 @@ def load_bundle(
     device: Literal["cpu", "cuda"] = "cpu",
     precision: Precision = "fp32",
     synthetic: bool = True,
-    batches: bool = False,
+    batches: int = 1,
 ) -> ModelBundle:
     """Load a speaker model with everything that belongs to it, and the spoof model if there is one.
 
@@ -77,7 +79,7 @@ def load_bundle(
         device: where the model runs.
         precision: which form of the model; both have one calibration and one cohort.
         synthetic: False leaves the spoof model out.
-        batches: load models that can also be asked for many spans in one run.
+        batches: load models that can also be asked for so many spans in one run.
 
     Raises:
         SettingsError: no models, a manifest that cannot be used, or an unknown name, or
@@ -109,13 +111,19 @@ def _speaker(
     choices: SessionChoices,
     precision: Precision,
     *,
-    batches: bool,
+    batches: int,
 ) -> OnnxSpeaker:
-    if not batches:
+    if batches == 1:
         return OnnxSpeaker.of_entry(directory, entry, choices, precision)
     if precision != "fp32":
         raise SettingsError("An int8 model runs each span alone: set models.batch_spans to 1.")
-    return BatchingSpeaker.of_manifest(directory, entry, choices)
+    shapes = _batch_shapes(choices.device, batches, entry.sample_rate_hz)
+    return BatchingSpeaker.of_manifest(directory, entry, choices, shapes)
+
+
+def _batch_shapes(device: Literal["cpu", "cuda"], most: int, rate_hz: Hertz) -> Shapes | None:
+    # On a processor a new shape costs nothing, and more padding does.
+    return None if device == "cpu" else Shapes.up_to(most, rate_hz)
 
 
 def _continuity(manifest: Manifest, entry: ModelEntry) -> str | None:
@@ -125,12 +133,16 @@ def _continuity(manifest: Manifest, entry: ModelEntry) -> str | None:
     return _text(read_verified(manifest.directory, file.file, file.sha256))
 
 
-def _spoof(manifest: Manifest, choices: SessionChoices, *, batches: bool) -> SpoofBundle | None:
+def _spoof(manifest: Manifest, choices: SessionChoices, *, batches: int) -> SpoofBundle | None:
     entry = manifest.spoof
     if entry is None:
         return None
-    kind = BatchingSpoof if batches else OnnxSpoof
-    detector = kind.of_file(manifest.directory / entry.file, entry.sha256, choices)
+    if batches == 1:
+        path = manifest.directory / entry.file
+        detector = OnnxSpoof.of_file(path, entry.sha256, choices)
+    else:
+        shapes = _batch_shapes(choices.device, batches, entry.sample_rate_hz)
+        detector = BatchingSpoof.of_manifest(manifest.directory, entry, choices, shapes)
     if (detector.rate_hz, detector.least_samples) != (entry.sample_rate_hz, entry.least_samples):
         raise IntegrityError("The manifest describes another spoof model than its file holds.")
     calibration = read_verified(

@@ -6,21 +6,25 @@ longest. At the start both graphs hear the same trial spans on the device that w
 that answers otherwise in a batch is refused.
 """
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Self, TypeVar
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from voiceauth.errors import (
     EngineError,
-    IntegrityError,
     MissingExtraError,
     ModelOutputError,
     UnbatchableModelError,
 )
 from voiceauth.models.session import RUNTIME_ERRORS, SessionChoices, open_session
 from voiceauth.types import Samples
+from voiceauth.units import Hertz, Seconds
 
 MOST_DIFFERENCE = 1e-4
 """Between an answer in a batch and alone, in an element of a unit embedding or, as a share where it
@@ -32,12 +36,44 @@ _TRIALS = (1.0, 1.003, 1.39, 1.77, 2.0)
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """The few shapes that batches are brought to where a new shape costs.
+
+    From ONNX Runtime 1.20 on, a CUDA session prepares every convolution again whenever a run has
+    another shape than the run before (microsoft/onnxruntime#23006), for longer than the run takes.
+
+    Attributes:
+        rows: numbers of spans, ascending; the last is the most that are asked for at once.
+        samples: the shortest length; others are it times 1.5, 2, 3, 4, 6, 8 and so on.
+        sessions: most at once; what was used longest ago goes when there would be more.
+    """
+
+    rows: tuple[int, ...]
+    samples: int
+    sessions: int = 8
+
+    @classmethod
+    def up_to(cls, most: int, rate_hz: Hertz) -> Self:
+        """Return shapes for so many spans: all of them or a quarter, lengths from 1 s."""
+        return cls(tuple(sorted({-(-most // 4), most})), rate_hz)
+
+    def above(self, rows: int, samples: int) -> tuple[int, int]:
+        """Return the shape that holds a batch; one beyond the most spans keeps their number."""
+        power = self.samples
+        while power * 3 // 2 < samples:
+            power *= 2
+        length = power if power >= samples else power * 3 // 2
+        return next((one for one in self.rows if one >= rows), rows), length
+
+
 class PaddedSession:
     """A loaded graph for padded batches. Safe from several threads.
 
     Args:
         content: the model's ONNX file, already checked against its hash.
         choices: how it runs.
+        shapes: bring batches to these, each in a session of its own; None takes them as they are.
 
     Raises:
         UnbatchableModelError: the graph cannot be rewritten.
@@ -45,16 +81,27 @@ class PaddedSession:
         IntegrityError, SettingsError: as ``Session``.
     """
 
-    def __init__(self, content: bytes, choices: SessionChoices | None = None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        choices: SessionChoices | None = None,
+        shapes: Shapes | None = None,
+    ) -> None:
         try:
             from voiceauth.models.padded_graph import padded_graph  # noqa: PLC0415 - an extra's
         except ModuleNotFoundError as error:
             raise MissingExtraError("onnx", "gpu") from error
-        session = open_session(padded_graph(content), choices or SessionChoices())
-        if len(session.get_inputs()) != 2 or len(session.get_outputs()) != 1:  # noqa: PLR2004
-            raise IntegrityError("The model file is not a waveform-to-embedding graph.")
-        self._session = session
-        self._waveform, self._lengths = (one.name for one in session.get_inputs())
+        self._graph = padded_graph(content)
+        self._choices = choices or SessionChoices()
+        self._shapes = shapes
+        self._open: OrderedDict[tuple[int, int], onnxruntime.InferenceSession] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def prepare(self, lengths: Sequence[Seconds], rate_hz: Hertz) -> None:
+        """Open, where there are shapes, those for batches of these lengths."""
+        for rows in () if self._shapes is None else self._shapes.rows:
+            for seconds in lengths:
+                self.run([np.zeros(round(seconds * rate_hz), dtype=np.float32)] * rows)
 
     def run(self, spans: Sequence[Samples]) -> NDArray[np.float32]:
         """Run spans of any lengths together.
@@ -68,18 +115,39 @@ class PaddedSession:
         Raises:
             ModelOutputError: the runtime failed, or gave another number of rows.
         """
-        lengths = np.array([len(span) for span in spans], dtype=np.int64)
-        waveforms = np.zeros((len(spans), int(lengths.max())), dtype=np.float32)
-        for row, span in zip(waveforms, spans, strict=True):
-            row[: len(span)] = span
+        rows, samples = len(spans), max(len(span) for span in spans)
+        if self._shapes is not None:
+            rows, samples = self._shapes.above(rows, samples)
+        waveforms = np.zeros((rows, samples), dtype=np.float32)
+        # A row without a span repeats the first one: it is heard like any other, and dropped.
+        lengths = np.full(rows, len(spans[0]), dtype=np.int64)
+        waveforms[:, : len(spans[0])] = spans[0]
+        for row, span in enumerate(spans[1:], start=1):
+            waveforms[row] = 0.0
+            waveforms[row, : len(span)] = span
+            lengths[row] = len(span)
+        session = self._session(rows, samples)
+        waveform, second = (one.name for one in session.get_inputs())
         try:
-            (output,) = self._session.run(None, {self._waveform: waveforms, self._lengths: lengths})
+            (output,) = session.run(None, {waveform: waveforms, second: lengths})
         except RUNTIME_ERRORS as error:
             raise ModelOutputError(detail=str(error)) from error
-        rows = np.asarray(output, dtype=np.float32)
-        if rows.shape[:1] != lengths.shape:
-            raise ModelOutputError(detail=f"{len(spans)} spans gave shape {rows.shape}")
-        return rows
+        answers = np.asarray(output, dtype=np.float32)
+        if answers.shape[:1] != lengths.shape:
+            raise ModelOutputError(detail=f"{rows} rows gave shape {answers.shape}")
+        return answers[: len(spans)]
+
+    def _session(self, rows: int, samples: int) -> onnxruntime.InferenceSession:
+        most, shape = 1, (0, 0)
+        if self._shapes is not None:
+            most, shape = self._shapes.sessions, (rows, samples)
+        with self._lock:
+            if shape not in self._open:
+                self._open[shape] = open_session(self._graph, self._choices)
+            self._open.move_to_end(shape)
+            if len(self._open) > most:
+                self._open.popitem(last=False)
+            return self._open[shape]
 
 
 def each(

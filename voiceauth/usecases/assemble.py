@@ -120,7 +120,7 @@ def assemble(
         device=settings.models.device,
         precision=settings.models.precision,
         synthetic=settings.liveness.synthetic == "auto",
-        batches=settings.models.most_in_a_batch > 1,
+        batches=settings.models.most_in_a_batch,
     )
     vault = open_vault(  # (3)
         settings.storage.data_dir / VAULT_FILE, keys, clock=clock, random=random
@@ -238,7 +238,7 @@ def with_previous(settings: Settings, engine: Engine, vault: SqliteVault) -> Eng
         settings.models.previous,
         device=settings.models.device,
         synthetic=False,
-        batches=settings.models.most_in_a_batch > 1,
+        batches=settings.models.most_in_a_batch,
     )
     gallery = ProtectedGallery(
         partial(FaissGallery, bundle.speaker.dimension), vault.voice_transform

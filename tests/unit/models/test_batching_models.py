@@ -4,9 +4,13 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from voiceauth.errors import (
     BadAudioError,
@@ -17,13 +21,20 @@ from voiceauth.errors import (
     TooShortError,
     UnbatchableModelError,
 )
+from voiceauth.models import padded
+from voiceauth.models import session as session_module
 from voiceauth.models.batching import BatchingSpeaker, BatchingSpoof, ResampledBatchingSpoof
 from voiceauth.models.bundle import load_bundle
 from voiceauth.models.locate import default_model_directory
 from voiceauth.models.manifest import read_manifest
-from voiceauth.models.padded import PaddedSession, check_agreement, trial_spans
+from voiceauth.models.padded import (
+    PaddedSession,
+    Shapes,
+    check_agreement,
+    trial_spans,
+)
 from voiceauth.models.padded_draft import Draft
-from voiceauth.models.session import RUNTIME_ERRORS
+from voiceauth.models.session import RUNTIME_ERRORS, open_session
 from voiceauth.models.speaker import OnnxSpeaker, SpeakerShape
 from voiceauth.models.spoof import OnnxSpoof, ResampledSpoof
 from voiceauth.ports import BatchDetector, BatchEmbedder
@@ -141,7 +152,7 @@ def test_a_model_that_answers_otherwise_in_a_batch_is_refused(
         BatchingSpeaker.of_manifest(manifest.directory, entry)
     assert manifest.spoof is not None
     with pytest.raises(UnbatchableModelError, match="differ"):
-        BatchingSpoof.of_file(manifest.directory / manifest.spoof.file)
+        BatchingSpoof.of_manifest(manifest.directory, manifest.spoof)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, 2e-4, -2e-4])
@@ -167,30 +178,104 @@ def test_trial_spans_are_unlike_each_other() -> None:
     assert lengths[-1] == 8000
 
 
-def test_a_run_that_fails_is_a_model_error(speaker: BatchingSpeaker) -> None:
+class Stub:
+    """A runtime's session that gives what it is told."""
+
+    def __init__(self, answer: object) -> None:
+        self._answer = answer
+
+    def get_inputs(self) -> list[SimpleNamespace]:
+        """Name two inputs."""
+        return [SimpleNamespace(name="waveform"), SimpleNamespace(name="lengths")]
+
+    def run(self, *_: object) -> list[object]:
+        """Return or raise the answer."""
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return [self._answer]
+
+
+@pytest.mark.parametrize(
+    "answer", [RUNTIME_ERRORS[0](), np.ones((1, 4), dtype=np.float32)], ids=["fails", "a row less"]
+)
+def test_a_run_that_fails_is_a_model_error(
+    speaker: BatchingSpeaker, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
     """A failure inside the runtime surfaces as the engine's own error, for all of the batch."""
-
-    class Broken:
-        def run(self, *_: object) -> None:
-            raise RUNTIME_ERRORS[0]
-
-    speaker._padded._session = Broken()
+    monkeypatch.setattr(speaker._padded, "_session", lambda *_: Stub(answer))
 
     with pytest.raises(ModelOutputError):
         speaker.embed_many([_sound(8000), _sound(9000)])
 
 
-def test_other_rows_than_spans_are_a_model_error(speaker: BatchingSpeaker) -> None:
-    """An answer must belong to one span."""
+@given(rows=st.integers(1, 32), samples=st.integers(1, 200_000))
+def test_few_shapes_hold_every_batch(rows: int, samples: int) -> None:
+    """A shape is never too small, and beyond a second at most half as long again as needed."""
+    shapes = Shapes.up_to(32, 8000)
 
-    class Short:
-        def run(self, *_: object) -> list[object]:
-            return [np.ones((1, 4), dtype=np.float32)]
+    height, length = shapes.above(rows, samples)
 
-    speaker._padded._session = Short()
+    assert height in {8, 32}
+    assert height >= rows
+    assert samples <= length <= max(1.5 * samples, 8000)
+    assert shapes.above(rows, length) == (height, length)
 
-    with pytest.raises(ModelOutputError):
-        speaker.embed_many([_sound(8000), _sound(9000)])
+
+def test_lengths_go_in_steps() -> None:
+    """1 s, 1.5, 2, 3, 4, 6: what is exactly so long stays so long."""
+    shapes = Shapes.up_to(32, 1000)
+    found = {shapes.above(1, samples)[1] for samples in range(1, 6001)}
+
+    assert found == {1000, 1500, 2000, 3000, 4000, 6000}
+    assert Shapes.up_to(1, 1000).above(1, 1) == (1, 1000)
+    assert Shapes.up_to(4, 1000).above(9, 1) == (9, 1000)
+
+
+def test_a_larger_shape_changes_no_answer() -> None:
+    """Further padding and repeated rows are hidden like any padding, and not answered."""
+    spans = [_sound(4001), _sound(7000, 1), _sound(6500, 2)]
+    content = TINY.read_bytes()
+
+    in_shape = PaddedSession(content, shapes=Shapes((8,), 8000)).run(spans)
+
+    assert len(in_shape) == 3
+    np.testing.assert_allclose(in_shape, PaddedSession(content).run(spans), atol=1e-6)
+
+
+def test_each_shape_has_a_session_and_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same shape never opens a second one; there are never more than so many."""
+    opened: list[object] = []
+
+    def noted(*given: Any) -> object:
+        opened.append(given)
+        return open_session(*given)
+
+    monkeypatch.setattr(padded, "open_session", noted)
+    session = PaddedSession(TINY.read_bytes(), shapes=Shapes((1,), 1000, sessions=3))
+    for samples in (900, 1000, 1100, 999):
+        session.run([_sound(samples)])
+    assert len(opened) == 2
+    for samples in (1500, 2000, 1500, 3000, 4000):
+        session.run([_sound(samples)])
+
+    assert list(session._open) == [(1, 1500), (1, 3000), (1, 4000)]
+
+
+def test_on_a_gpu_the_common_shapes_are_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans of 3 and 4 s, few and many, open nothing in a call; on a processor none is rounded."""
+    monkeypatch.setitem(session_module._PROVIDERS, "cuda", ("CPUExecutionProvider",))
+    on_gpu = load_bundle(device="cuda", batches=4, synthetic=False).speaker
+    assert isinstance(on_gpu, BatchingSpeaker)
+    ready = set(on_gpu._padded._open)
+
+    for count, samples in ((1, 23_000), (4, 24_000), (1, 31_000), (3, 32_000)):
+        on_gpu.embed_many([_sound(samples)] * count)
+
+    assert set(on_gpu._padded._open) == ready
+    assert {(1, 24_000), (4, 24_000), (1, 32_000), (4, 32_000)} <= ready
+    on_cpu = BatchingSpeaker(TINY.read_bytes(), SHAPE)
+    on_cpu.embed_many([_sound(23_000), _sound(31_000)])
+    assert len(on_cpu._padded._open) == 1
 
 
 def test_without_onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +291,7 @@ def test_without_onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_shipped_models_can_be_loaded_for_batches() -> None:
     """Speaker and spoof model pass their trial, and only where batches are asked for."""
-    bundle = load_bundle(batches=True)
+    bundle = load_bundle(batches=4)
 
     assert isinstance(bundle.speaker, BatchEmbedder)
     assert bundle.spoof is not None
@@ -217,4 +302,4 @@ def test_the_shipped_models_can_be_loaded_for_batches() -> None:
 def test_int8_runs_alone() -> None:
     """Batches of the int8 form are refused, not quietly run in another form."""
     with pytest.raises(SettingsError, match="batch_spans"):
-        load_bundle(precision="int8", batches=True)
+        load_bundle(precision="int8", batches=4)

@@ -511,4 +511,4 @@ def test_a_model_that_cannot_share_runs_is_refused_where_it_is_to(directory: Pat
 
     assert load_bundle(directory).speaker.model == model
     with pytest.raises(UnbatchableModelError, match="CumSum"):
-        load_bundle(directory, batches=True)
+        load_bundle(directory, batches=4)
