@@ -16,7 +16,7 @@ from voiceauth.models.locate import default_model_directory
 from voiceauth.models.manifest import read_manifest
 from voiceauth.models.padded import MOST_DIFFERENCE, PaddedSession
 from voiceauth.models.padded_draft import LENGTHS
-from voiceauth.models.padded_lengths import Length, convolved
+from voiceauth.models.padded_lengths import Batch, Length, convolved, settled
 from voiceauth.models.session import Session
 from voiceauth.types import Samples
 
@@ -44,6 +44,8 @@ KNOWN: dict[str, NDArray[Any]] = {
     "both ends": numbers(0, 0, 3, 0, 0, 2),
     "ends and channels": numbers(0, 1, 3, 0, 1, 2),
     "seven": np.array(7.0, dtype=np.float32),
+    "hundred": np.array(100.0, dtype=np.float32),
+    "frames in front": numbers(0, -1, 4),
     "hundred frames": weights(1, 1, 100),
     "one long row": numbers(1, -1),
     "rows of frames": numbers(0, -1),
@@ -106,8 +108,14 @@ HIDDEN: Mapping[str, Sequence[Operation]] = {
         ("ReduceMean", ["square"], "variance", {"axes": [-1], "keepdims": 0}),
         ("Sqrt", ["variance"], "answer", {}),
     ),
-    "largest": (("ReduceMax", ["frames"], "answer", {"axes": [2], "keepdims": 0}),),
-    "smallest": (("ReduceMin", ["frames"], "answer", {"axes": [2], "keepdims": 0}),),
+    "largest, of numbers below nothing": (
+        ("Sub", ["frames", "hundred"], "low", {}),
+        ("ReduceMax", ["low"], "answer", {"axes": [2], "keepdims": 0}),
+    ),
+    "smallest, of numbers above nothing": (
+        ("Add", ["frames", "hundred"], "high", {}),
+        ("ReduceMin", ["high"], "answer", {"axes": [2], "keepdims": 0}),
+    ),
     "length of the vector along time": (
         ("ReduceL2", ["frames"], "answer", {"axes": [2], "keepdims": 0}),
     ),
@@ -142,6 +150,10 @@ REFUSED: Mapping[str, Sequence[Operation]] = {
     "a cut at a fixed place": (("Slice", ["frames", "zero", "five", "two"], "last", {}), MEAN),
     "a cut from the end": (("Slice", ["frames", "but three", "all", "two"], "last", {}), MEAN),
     "frames that become features": (("Reshape", ["frames", "rows of frames"], "answer", {}),),
+    "frames and channels that are read in another order": (
+        ("Reshape", ["frames", "frames in front"], "mixed", {}),
+        ("ReduceMean", ["mixed"], "answer", {"axes": [1], "keepdims": 0}),
+    ),
     "rows that become one": (
         ("ReduceMean", ["frames"], "means", {"axes": [2], "keepdims": 0}),
         ("Reshape", ["means", "one long row"], "answer", {}),
@@ -247,6 +259,13 @@ def test_a_graph_that_is_not_understood_is_refused(name: str) -> None:
     """What the rewrite does not know, or could not do for each row, gives no padded graph."""
     with pytest.raises(UnbatchableModelError, match="batch_spans"):
         PaddedSession(_content(REFUSED[name]))
+
+
+@pytest.mark.parametrize("shape", [(4, Batch.ROWS), (Batch.ROWS, Length(), Length()), (Length(),)])
+def test_rows_stand_in_front_and_time_is_one(shape: tuple[int | Batch | Length, ...]) -> None:
+    """Other shapes cannot be masked row by row."""
+    with pytest.raises(UnbatchableModelError):
+        settled(shape, "a tensor")
 
 
 def test_older_operators_are_refused() -> None:

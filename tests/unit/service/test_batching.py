@@ -222,10 +222,11 @@ async def test_who_leaves_takes_a_waiting_span_along() -> None:
     assert not batches._places.locked()
     model.may_run.set()
     await first
+    await batches.ask(span(12))
     batches.close()
 
     assert leaving.cancelled()
-    assert model.runs == [[7]]
+    assert model.runs == [[7], [12]]
 
 
 async def test_who_leaves_a_running_batch_disturbs_nobody() -> None:
