@@ -47,7 +47,7 @@ from voiceauth.cli.reach import own_server
 from voiceauth.config import ServerSettings, Settings, StorageSettings
 from voiceauth.models.speaker import OnnxSpeaker
 from voiceauth.models.spoof import OnnxSpoof
-from voiceauth.service import guard, verification
+from voiceauth.service import guard, looping, verification
 from voiceauth.service.scheduling import run_in_batches
 from voiceauth.signal import cutter, net_speech
 from voiceauth.signal.gather import Gatherer
@@ -217,7 +217,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     run_in_batches()  # as ``voiceauth serve`` does
-    report = asyncio.run(measured(options))
+    report = looping.run(measured(options))
     print(render(report))
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")

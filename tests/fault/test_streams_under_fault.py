@@ -360,7 +360,7 @@ async def test_a_bug_in_the_signal_room_leads_to_step_up(
     def broken(*_: object) -> None:
         raise RuntimeError(PRIVATE)
 
-    monkeypatch.setattr(NetSpeech, "next_block", broken)
+    monkeypatch.setattr(NetSpeech, "next_blocks", broken)
 
     outcome = await verify(service)
 

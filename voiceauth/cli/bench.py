@@ -22,6 +22,7 @@ from voiceauth.cli.render import output, print_json
 from voiceauth.client import Client, VerifyOptions
 from voiceauth.config import Settings
 from voiceauth.errors import InternalError
+from voiceauth.service import looping
 from voiceauth.service.scheduling import run_in_batches
 from voiceauth.types import Verdict
 from voiceauth.units import Seconds
@@ -85,7 +86,7 @@ def bench(
         sizes = (10_000,) if quick else (10_000, 100_000)
         search = {f"{size}": search_cost(size, repeats) for size in sizes}
         calls = script(callers(), _SEED)
-        spent, heard = asyncio.run(_calls(settings, calls.enrolments, calls.calls, rounds))
+        spent, heard = looping.run(_calls(settings, calls.enrolments, calls.calls, rounds))
     cores = len(os.sched_getaffinity(0))
     report = BenchReport(
         machine=f"{platform.machine()}, {cores} cores, {platform.system()}",

@@ -16,6 +16,7 @@ from voiceauth.cli.reach import address_of, client_of
 from voiceauth.cli.render import output, print_json
 from voiceauth.config import Settings
 from voiceauth.errors import DependencyError, EngineError, IntegrityError
+from voiceauth.service import looping
 from voiceauth.service.server import serve as serve_engine
 from voiceauth.service.supervisor import Supervisor, end_with
 from voiceauth.usecases.alert_setup import tell_of_failed_start
@@ -54,7 +55,7 @@ def serve(
         except (DependencyError, IntegrityError) as error:
             tell_of_failed_start(settings.alerts, error.code, datetime.now(UTC))
             raise
-        asyncio.run(serve_engine(engine, settings))
+        looping.run(serve_engine(engine, settings))
 
 
 def work(settings: Settings, number: int, supervisor: Connection) -> None:
@@ -62,7 +63,7 @@ def work(settings: Settings, number: int, supervisor: Connection) -> None:
     end_with(supervisor)
     try:
         with assembled(settings, worker=number) as engine:
-            asyncio.run(serve_engine(engine, settings, ready=supervisor.send))
+            looping.run(serve_engine(engine, settings, ready=supervisor.send))
     except EngineError as error:
         if number == 0 and isinstance(error, DependencyError | IntegrityError):
             tell_of_failed_start(settings.alerts, error.code, datetime.now(UTC))

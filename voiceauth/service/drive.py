@@ -5,8 +5,9 @@ The order of one stream:
 
 (1) The first message is ``open``, once. Before it nothing is looked at.
 (2) Audio and marks reach the use case in stream order. Short chunks are collected until the signal
-    room can do something with them, and heard together with those of other calls; long ones are
-    heard beside them. News is looked for after each span and mark, and twice a second.
+    room can do something with them, among many calls for up to a second while no span can come of
+    them, and heard together with those of other calls; long ones are heard beside them. News is
+    looked for after each span and mark, and once or twice a second.
 (3) Counted spans are embedded in the pool; while they are, nothing is read, so a fast client is
     slowed by flow control.
 (4) The stream ends when the use case has enough, when ``end`` comes, or when the client half-closes
@@ -31,6 +32,7 @@ import structlog
 
 from voiceauth.config import ServerSettings
 from voiceauth.errors import EngineError, StreamOrderError, StreamTooLongError, TooLargeError
+from voiceauth.service.collecting import Collector
 from voiceauth.service.faults import engine_errors_only
 from voiceauth.service.interceptors import Unreadable
 from voiceauth.service.logging import failure
@@ -130,7 +132,7 @@ class Drive(Generic[Reply]):
         self._hearing: HearingCall | None = None
         self._second_bytes = 0
         self._unlooked_bytes = 0
-        self._waiting = bytearray()
+        self._collector = Collector(runtime.ear)
         self._concluding = False
         self._ended = False
 
@@ -223,8 +225,7 @@ class Drive(Generic[Reply]):
     async def _audio(self, data: bytes) -> None:  # (2)
         if len(data) > self._limits.max_message_bytes:
             raise TooLargeError("The audio chunk is larger than the server takes.")
-        self._waiting += data
-        if len(self._waiting) >= self._listener.speech.missing_bytes:
+        if self._collector.add(self._listener, data):
             await self._flush()
 
     async def _mark(self, note: Callable[[], list[Span]]) -> None:
@@ -241,8 +242,7 @@ class Drive(Generic[Reply]):
             await self._take(spans)
 
     async def _flush(self) -> None:
-        data = bytes(self._waiting)
-        self._waiting.clear()
+        data = self._collector.take()
         if not data:
             return
         if len(data) < self._listener.speech.missing_bytes:

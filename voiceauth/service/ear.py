@@ -4,8 +4,9 @@
 Rules:
 
 * One pass runs at a time, in a thread of its own; what comes meanwhile is for the next one.
-* Under load a pass waits a moment so that more calls share it; with few calls it does not, nor
-  where it may complete a span: an answer rests on that one. What waits goes along with it.
+* Among many calls a pass waits a moment so that more of them share it, and a call collects most of
+  a second of audio before it comes here, at the beginning of a round (``collecting``). Neither is
+  done where a span may be completed: an answer rests on that one. What waits goes along with it.
 * A call has at most one piece in it: its driver waits. So no call can keep others from their turn,
   and what waits here is bounded by the calls that the gate let in.
 * The error of one call is its own.
@@ -24,9 +25,9 @@ from voiceauth.usecases.listening import Heard, HearingCall, hear_together
 
 GATHER_SECONDS: Seconds = 0.02
 """How long a pass waits for more calls: little beside the 150 ms that an answer may take."""
-WORTH_WAITING = 2.0
-"""Calls that would come within that time; for fewer, nobody waits."""
-_SHORTEST_SECONDS: Seconds = 0.001
+ROUND_SECONDS: Seconds = 0.1
+"""What many calls have collected is heard at the same time, in rounds of this length: long enough
+for several of them, short enough that a pass keeps nobody waiting."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,17 +43,27 @@ class Ear:
 
     Args:
         monotonic: the time, in seconds.
+        many: says that so many calls run that it is worth to wait for one another.
     """
 
-    def __init__(self, monotonic: Callable[[], Seconds]) -> None:
+    def __init__(self, monotonic: Callable[[], Seconds], many: Callable[[], bool]) -> None:
         self._monotonic = monotonic
+        self._many = many
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="voiceauth-ear")
         self._waiting: list[_Piece] = []
         self._timer: asyncio.TimerHandle | None = None
         self._running = False
-        self._last_pass = monotonic()
-        self._per_second = 0.0
         self.passes = 0
+
+    @property
+    def many(self) -> bool:
+        """True while it is worth to wait for other calls."""
+        return self._many()
+
+    @property
+    def number(self) -> int:
+        """Number of the present round, in which calls bring what they have collected."""
+        return int(self._monotonic() / ROUND_SECONDS)
 
     async def hear(self, call: HearingCall, data: bytes) -> list[Span]:
         """Give a call its next bytes; return the spans that they complete.
@@ -77,20 +88,13 @@ class Ear:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _soon(self) -> None:
-        worth = self._per_second * GATHER_SECONDS >= WORTH_WAITING
-        wait = worth and not any(piece.urgent for piece in self._waiting)
+        wait = self.many and not any(piece.urgent for piece in self._waiting)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(GATHER_SECONDS if wait else 0.0, self._pass)
 
     def _pass(self) -> None:
         self._timer = None
         pieces, self._waiting = self._waiting, []
-        now = self._monotonic()
-        # A mean over about ten passes, so that one burst decides nothing.
-        self._per_second += 0.1 * (
-            len(pieces) / max(now - self._last_pass, 1e-3) - self._per_second
-        )
-        self._last_pass = now
         self.passes += 1
         loop = asyncio.get_running_loop()
 

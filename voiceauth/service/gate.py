@@ -14,6 +14,8 @@ from voiceauth.units import Seconds
 _T = TypeVar("_T")
 
 
+MANY_CALLS = 8
+"""Calls from which on it is worth to let one wait a moment for the others."""
 NEVER_SHED = 16
 """Calls that any machine carries: fewer are let in however it is with the processor, which others
 may be using."""
@@ -63,6 +65,11 @@ class Gate:
             self._inside -= 1
             if not self._inside:
                 self._empty.set()
+
+    @property
+    def many(self) -> bool:
+        """True while so many calls run that they should share what they cost."""
+        return self._calls >= MANY_CALLS
 
     @property
     def closed(self) -> bool:

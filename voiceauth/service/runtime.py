@@ -13,6 +13,7 @@ from voiceauth.service.faults import engine_errors_only
 from voiceauth.service.gate import Aftercare, Gate
 from voiceauth.service.inference import VAULT_THREADS, Inference, Workers, own_cores
 from voiceauth.service.load import LoadMeter
+from voiceauth.service.looping import pace_while
 from voiceauth.usecases.engine import Engine
 
 _T = TypeVar("_T")
@@ -53,6 +54,8 @@ def start_runtime(engine: Engine, settings: Settings) -> Runtime:
     """
     limits, door = settings.server, make_door(settings, engine.clock)
     load = LoadMeter(engine.clock.monotonic, limits.shed_lag_milliseconds / 1000.0)
+    gate = Gate(limits.max_concurrent_calls, load.busy)
+    pace_while(lambda: gate.many)
     return Runtime(
         engine=engine,
         limits=limits,
@@ -64,13 +67,13 @@ def start_runtime(engine: Engine, settings: Settings) -> Runtime:
             waited=load.models.note,
             batches=batch_rules(settings.models),
         ),
-        ear=Ear(engine.clock.monotonic),
+        ear=Ear(engine.clock.monotonic, lambda: gate.many),
         vault=Workers("vault", threads=VAULT_THREADS, queue=limits.max_concurrent_requests),
         recognition=Workers(
             "recognition", threads=RECOGNITION_THREADS, queue=limits.inference_queue
         ),
         load=load,
-        gate=Gate(limits.max_concurrent_calls, load.busy),
+        gate=gate,
         aftercare=Aftercare(),
         door=door,
         door_threads=Workers("door", threads=DOOR_THREADS, queue=limits.max_concurrent_requests),

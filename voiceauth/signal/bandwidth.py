@@ -55,7 +55,11 @@ class BandwidthMeter:
         if float(np.mean(np.square(block))) < _ACTIVE_POWER:
             return
         spectrum = np.abs(
-            np.fft.rfft(block[: frames * _WINDOW].reshape(frames, _WINDOW) * self._window, axis=1)
+            np.fft.rfft(
+                block[: frames * _WINDOW].reshape(frames, _WINDOW) * self._window,
+                axis=1,
+                norm="forward",  # in float32; only ratios count here
+            )
         )
         power = np.square(spectrum).sum(axis=0)
         self._low += float(power[self._low_bins].sum())
@@ -105,15 +109,25 @@ class FormatMeter:
         self._votes = 0
         self._passed = 0
 
-    def next_is_due(self) -> bool:
-        """Say whether the block that comes now is to be looked at; call it once for each."""
-        self._passed += 1
-        return self._blocks < _MANY_BLOCKS or self._passed % _THEN_EVERY == 0
+    def may_be_due(self, count: int) -> list[int]:
+        """Return which of the next blocks may have to be looked at; they decide that in turn."""
+        if self._blocks < _MANY_BLOCKS:
+            return list(range(count))
+        return [place for place in range(count) if (self._passed + place + 1) % _THEN_EVERY == 0]
 
-    def vote(self, *, active: bool, suspect: bool) -> None:
-        """Count a block, as ``smoother_otherwise`` judged it."""
-        self._blocks += active
-        self._votes += suspect
+    def pass_by(self, seen: tuple[bool, bool] | None) -> None:
+        """Count a block, if it is due.
+
+        Args:
+            seen: whether it is active and suspect, as ``smoother_otherwise`` judged it; None where
+                ``may_be_due`` left it out.
+        """
+        self._passed += 1
+        due = self._blocks < _MANY_BLOCKS or self._passed % _THEN_EVERY == 0
+        if due and seen is not None:
+            active, suspect = seen
+            self._blocks += active
+            self._votes += suspect
 
     @property
     def issues(self) -> tuple[Reason, ...]:
@@ -122,17 +136,31 @@ class FormatMeter:
         return (Reason.FORMAT_SUSPECT,) if suspect else ()
 
 
-def weigh_formats(meters: Sequence[FormatMeter], blocks: Sequence[bytes]) -> None:
-    """Give each stream's meter the bytes of one whole block, where it is due."""
-    groups: dict[tuple[AudioFormat, int], list[int]] = defaultdict(list)
-    for place, (meter, block) in enumerate(zip(meters, blocks, strict=True)):
-        if meter.next_is_due():
-            groups[meter.format, len(block)].append(place)
-    for (audio_format, _), places in groups.items():
-        joined = b"".join([blocks[place] for place in places])
-        active, suspect = smoother_otherwise(joined, len(places), audio_format)
-        for place, one, other in zip(places, active.tolist(), suspect.tolist(), strict=True):
-            meters[place].vote(active=one, suspect=other)
+def weigh_formats(
+    meters: Sequence[FormatMeter], runs: Sequence[Sequence[bytes]]
+) -> list[list[tuple[Reason, ...]]]:
+    """Give each stream's meter the bytes of its next blocks, and return the issues at each block.
+
+    Args:
+        meters: of the streams, each once.
+        runs: of each, whole blocks in order.
+    """
+    groups: dict[tuple[AudioFormat, int], list[tuple[int, int]]] = defaultdict(list)
+    for place, (meter, blocks) in enumerate(zip(meters, runs, strict=True)):
+        for number in meter.may_be_due(len(blocks)):
+            groups[meter.format, len(blocks[number])].append((place, number))
+    seen: dict[tuple[int, int], tuple[bool, bool]] = {}
+    for (audio_format, _), which in groups.items():
+        joined = b"".join([runs[place][number] for place, number in which])
+        active, suspect = smoother_otherwise(joined, len(which), audio_format)
+        seen.update(zip(which, zip(active.tolist(), suspect.tolist(), strict=True), strict=True))
+    issues: list[list[tuple[Reason, ...]]] = []
+    for place, (meter, blocks) in enumerate(zip(meters, runs, strict=True)):
+        issues.append([])
+        for number in range(len(blocks)):
+            meter.pass_by(seen.get((place, number)))
+            issues[place].append(meter.issues)
+    return issues
 
 
 def smoother_otherwise(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cuts blocks of source samples into spans of net speech: the one path for streams and files."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
@@ -63,6 +64,7 @@ class SpeechCutter:
         self._origin = 0.0
         self._section_samples = 0
         self._source_hops: NDArray[np.float64] = np.zeros((0, 2))
+        self._sources: list[Source] = []
 
     @property
     def net_seconds(self) -> Seconds:
@@ -90,32 +92,46 @@ class SpeechCutter:
             block: finite samples.
             issues: what is known of the stream beside its bandwidth.
         """
-        return take_together([self], [block], [issues])[0]
+        return take_together([self], [block[np.newaxis]], [[issues]])[0]
 
     def measured(
-        self, block: Samples, hops: NDArray[np.float64], offset: float, free: Samples
-    ) -> Samples:
-        """Note what was measured on a block, and return its samples at the model's rate.
+        self, run: Samples, hops: NDArray[np.float64], offset: float, free: Samples
+    ) -> list[Samples]:
+        """Note what was measured on a run of blocks; return each at the model's rate.
 
         Args:
-            block: as it came.
-            hops: clipped fraction and offset of each 10 ms of it, shape (hops, 2).
+            run: as it came, shape (blocks, samples).
+            hops: clipped fraction and offset of each 10 ms of it, shape (blocks, hops, 2).
             offset: running one at its end.
-            free: the block without its offset.
+            free: the run without its offset.
         """
         self.offset = offset
-        self._meter.push(block)
-        self._source_hops = np.concatenate([self._source_hops, hops])
-        self._section_samples += len(block)
-        return self._resampler.push(free)
+        self._sources = []
+        for block in run:
+            self._meter.push(block)
+            self._sources.append(self._source(()))
+        self._source_hops = np.concatenate([self._source_hops, hops.reshape(-1, 2)])
+        self._section_samples += run.size
+        return [self._resampler.push(block) for block in free]
 
-    def gather(self, frames: Frames, issues: tuple[Reason, ...]) -> list[Span]:
-        """Take decided frames, return the spans that they complete."""
+    def gather(self, frames: Frames, issues: Sequence[tuple[Reason, ...]]) -> list[Span]:
+        """Take the decided frames of a run that was ``measured``; return the spans they complete.
+
+        Args:
+            frames: with the number that each block decided.
+            issues: at each block, what is known of the stream beside its bandwidth.
+        """
+        pairs = zip(self._sources, issues, strict=True)
+        return self._gather(
+            frames, [Source(one.bandwidth, more + one.issues) for one, more in pairs]
+        )
+
+    def _gather(self, frames: Frames, sources: Sequence[Source]) -> list[Span]:
         count = len(frames.speech)
         hops, self._source_hops = self._source_hops[:count], self._source_hops[count:]
         if len(hops) < count:  # the resampler may round the last hop up
             hops = np.concatenate([hops, np.zeros((count - len(hops), 2))])
-        return self._gatherer.take(frames, hops, self._source(issues))
+        return self._gatherer.take(frames, hops, sources)
 
     def cut_every(self, span_seconds: Seconds) -> None:
         """Close spans after this much net speech from now on, the open one included."""
@@ -128,8 +144,9 @@ class SpeechCutter:
 
     def close(self, lost_seconds: Seconds = 0.0, issues: tuple[Reason, ...] = ()) -> list[Span]:
         """End the section (at a gap, or the end); what follows is not joined to it."""
-        spans = self.gather(self.detector.push(self._resampler.flush()), issues)
-        spans += self.gather(self.detector.flush(), issues)
+        now = [self._source(issues)]
+        spans = self._gather(self.detector.push(self._resampler.flush()), now)
+        spans += self._gather(self.detector.flush(), now)
         spans += self._gatherer.close(self._source(issues))
         self._origin += self._section_samples / self.rate_hz + lost_seconds
         self._section_samples = 0
@@ -143,30 +160,33 @@ class SpeechCutter:
 
 def take_together(
     cutters: Sequence[SpeechCutter],
-    blocks: Sequence[Samples],
-    issues: Sequence[tuple[Reason, ...]],
+    runs: Sequence[Samples],
+    issues: Sequence[Sequence[tuple[Reason, ...]]],
 ) -> list[list[Span]]:
-    """Give each stream its block, and return the spans that each one completes.
+    """Give each stream its next blocks, and return the spans that each one completes.
 
     Args:
         cutters: of the streams, each once.
-        blocks: of each, finite source samples, shape (samples,).
-        issues: what is known of each beside its bandwidth.
+        runs: of each, finite source samples, shape (blocks, samples).
+        issues: at each of these blocks, what is known of the stream beside its bandwidth.
     """
     groups: dict[tuple[Hertz, int], list[int]] = defaultdict(list)
-    for place, (cutter, block) in enumerate(zip(cutters, blocks, strict=True)):
-        if len(block):
-            groups[cutter.rate_hz, len(block)].append(place)
+    for place, (cutter, run) in enumerate(zip(cutters, runs, strict=True)):
+        if run.size:
+            groups[cutter.rate_hz, run.shape[1]].append(place)
     found: list[list[Span]] = [[] for _ in cutters]
     places = [place for group in groups.values() for place in group]
-    samples: list[Samples] = []
+    samples: list[list[Samples]] = []
     for (rate_hz, _), group in groups.items():
-        rows = np.stack([blocks[place] for place in group])
+        rows = np.concatenate([runs[place] for place in group])
+        counts = [len(runs[place]) for place in group]
         hops = _hops(rows, rate_hz)
-        offsets, free = _without_offset(rows, [cutters[place].offset for place in group])
-        for number, place in enumerate(group):
-            row = (hops[number], offsets[number], free[number])
-            samples.append(cutters[place].measured(rows[number], *row))
+        offsets, free = _without_offset(rows, counts, [cutters[place].offset for place in group])
+        start = 0
+        for place, count, offset in zip(group, counts, offsets, strict=True):
+            own = slice(start, start + count)
+            samples.append(cutters[place].measured(rows[own], hops[own], offset, free[own]))
+            start += count
     frames = detect([cutters[place].detector for place in places], samples)
     for place, decided in zip(places, frames, strict=True):
         found[place] = cutters[place].gather(decided, issues[place])
@@ -186,17 +206,31 @@ def _hops(rows: Samples, rate_hz: Hertz) -> NDArray[np.float64]:
     return found
 
 
-def _without_offset(rows: Samples, before: Sequence[float | None]) -> tuple[list[float], Samples]:
+def _without_offset(
+    rows: Samples, counts: Sequence[int], before: Sequence[float | None]
+) -> tuple[list[float], Samples]:
     """Subtract slow running means, ramped over the blocks so that nothing clicks.
 
+    Args:
+        rows: blocks of each stream, one stream behind the other.
+        counts: how many are each stream's.
+        before: each stream's running mean so far; None before any.
+
     Returns:
-        The means at the end of the blocks, and the blocks without them.
+        The means at the end of each stream's blocks, and the blocks without them.
     """
-    means = rows.mean(axis=1).astype(np.float64)
-    pairs = zip(before, means.tolist(), strict=True)
-    starts = np.array([mean if one is None else one for one, mean in pairs])
-    ends = starts + _OFFSET_PACE * (means - starts)
+    means = iter(rows.mean(axis=1).astype(np.float64).tolist())
+    starts: list[float] = []
+    ends: list[float] = []
+    last: list[float] = []
+    for count, offset in zip(counts, before, strict=True):
+        for mean in itertools.islice(means, count):
+            starts.append(mean if offset is None else offset)
+            offset = starts[-1] + _OFFSET_PACE * (mean - starts[-1])  # noqa: PLW2901 - it runs on
+            ends.append(offset)
+        last.append(ends[-1])
     length = rows.shape[1]
-    steps = ((ends - starts) / length)[:, np.newaxis]
-    ramps = np.arange(length) * steps + starts[:, np.newaxis]
-    return ends.tolist(), rows - ramps.astype(np.float32)
+    first = np.array(starts)[:, np.newaxis]
+    steps = (np.array(ends)[:, np.newaxis] - first) / length
+    ramps = np.arange(length) * steps + first
+    return last, rows - ramps.astype(np.float32)

@@ -112,18 +112,21 @@ class StreamDecoder:
             self._head = None
 
 
-def decode_together(decoders: Sequence[StreamDecoder], blocks: Sequence[bytes]) -> list[Samples]:
-    """Decode a block of whole frames of each stream; heads were checked, no bytes are left over.
+def decode_together(decoders: Sequence[StreamDecoder], pieces: Sequence[bytes]) -> list[Samples]:
+    """Decode whole frames of each stream; heads were checked, no bytes are left over.
 
     Returns:
         Of each stream, samples of the caller's channel, float32, shape (samples,).
     """
-    groups: dict[tuple[AudioFormat, int], list[int]] = defaultdict(list)
-    for place, (decoder, block) in enumerate(zip(decoders, blocks, strict=True)):
-        groups[decoder.format, len(block)].append(place)
+    groups: dict[AudioFormat, list[int]] = defaultdict(list)
+    for place, decoder in enumerate(decoders):
+        groups[decoder.format].append(place)
     found: dict[int, Samples] = {}
-    for (audio_format, _), places in groups.items():
-        joined = read(b"".join([blocks[place] for place in places]), audio_format.encoding)
-        rows = joined.reshape(len(places), -1, audio_format.channels)[:, :, audio_format.channel]
-        found.update(zip(places, rows, strict=True))
+    for audio_format, places in groups.items():
+        joined = read(b"".join([pieces[place] for place in places]), audio_format.encoding)
+        samples = joined[audio_format.channel :: audio_format.channels]
+        width, start = bytes_per_frame(audio_format), 0
+        for place in places:
+            stop = start + len(pieces[place]) // width
+            found[place], start = samples[start:stop], stop
     return [found[place] for place in range(len(decoders))]

@@ -14,6 +14,8 @@ from voiceauth.units import Seconds
 
 __all__ = ["NetSpeech", "SpeechOptions", "push_together"]
 
+MOST_BLOCKS = 25
+"""Five seconds: a longer piece is taken in several turns, so that its arrays stay small."""
 _ROUNDING_SECONDS: Seconds = HOP_SECONDS / 2
 """Lengths are whole frames; their sums in floating point are not."""
 
@@ -76,28 +78,37 @@ class NetSpeech:
         return spans
 
     def receive(self, data: bytes) -> None:
-        """Keep bytes until ``next_block`` asks for them. Raises BadAudioError as ``push``."""
+        """Keep bytes until ``next_blocks`` asks for them. Raises BadAudioError as ``push``."""
         self.decoder.check_head(data)
         self._received_bytes += len(data)
         self._waiting += data
+
+    def seconds_of(self, size: int) -> Seconds:
+        """Return how long so many bytes are."""
+        return size / self._frame_bytes / self._rate_hz
 
     @property
     def missing_bytes(self) -> int:
         """Bytes until the next block is whole: with fewer, nothing can come of a push."""
         return self._block_bytes - len(self._waiting)
 
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of a block."""
+        return self._block_bytes
+
     def may_complete(self, size: int) -> bool:
         """Say whether so many further bytes may complete a span, if all of them were speech."""
         blocks = (len(self._waiting) + size) // self._block_bytes
         return self.cutter.missing_seconds <= blocks * BLOCK_SECONDS + _ROUNDING_SECONDS
 
-    def next_block(self) -> bytes | None:
-        """Return the next whole block of what was received, None without one."""
-        if len(self._waiting) < self._block_bytes:
-            return None
-        block = bytes(self._waiting[: self._block_bytes])
-        del self._waiting[: self._block_bytes]
-        return block
+    def next_blocks(self) -> list[bytes]:
+        """Return the whole blocks of what was received, in order, at most ``MOST_BLOCKS``."""
+        count = min(len(self._waiting) // self._block_bytes, MOST_BLOCKS)
+        size = self._block_bytes
+        blocks = [bytes(self._waiting[at : at + size]) for at in range(0, count * size, size)]
+        del self._waiting[: count * size]
+        return blocks
 
     def gap(self, lost_seconds: Seconds) -> list[Span]:
         """Note lost audio: speech on both sides is not joined.
@@ -176,18 +187,18 @@ def push_together(
             failed[place] = error
     running = [place for place in range(len(streams)) if place not in failed]
     while running:
-        turns = [(place, streams[place].next_block()) for place in running]
-        running = [place for place, block in turns if block is not None]
-        blocks = [block for _, block in turns if block is not None]
-        heard = _round([streams[place] for place in running], blocks)
+        turns = [(place, streams[place].next_blocks()) for place in running]
+        running = [place for place, blocks in turns if blocks]
+        runs = [blocks for _, blocks in turns if blocks]
+        heard = _round([streams[place] for place in running], runs) if running else []
         for place, spans in zip(running, heard, strict=True):
             found[place] += spans
     return [failed.get(place, spans) for place, spans in enumerate(found)]
 
 
-def _round(streams: Sequence[NetSpeech], blocks: Sequence[bytes]) -> list[list[Span]]:
-    """Give each stream one whole block."""
-    samples = decode_together([one.decoder for one in streams], blocks)
-    weigh_formats([one.format_meter for one in streams], blocks)
-    issues = [one.format_meter.issues for one in streams]
-    return take_together([one.cutter for one in streams], samples, issues)
+def _round(streams: Sequence[NetSpeech], runs: Sequence[Sequence[bytes]]) -> list[list[Span]]:
+    """Give each stream its next whole blocks."""
+    samples = decode_together([one.decoder for one in streams], [b"".join(run) for run in runs])
+    blocks = [all_.reshape(len(run), -1) for all_, run in zip(samples, runs, strict=True)]
+    issues = weigh_formats([one.format_meter for one in streams], runs)
+    return take_together([one.cutter for one in streams], blocks, issues)

@@ -5,6 +5,7 @@ Dial tone, ring-back and busy tone (ITU-T E.180: 400 to 450 Hz, one line or two 
 DTMF digits (ITU-T Q.23, two lines) keep their lines for 40 ms (Q.24) and more. Voices rarely do.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -29,6 +30,8 @@ _LEAST_DTMF_FRAMES: Final = 3
 """Q.24 asks receivers to take 40 ms, which three frames see whole or nearly so."""
 _EDGE_FRAMES: Final = 4
 """A tone's onset splatters over the frames that it fills only in part: window over hop, up."""
+_MOST_BINS: Final = 256
+"""More than lie in the telephone band."""
 _LOW_GROUP_HZ: Final = (697.0, 770.0, 852.0, 941.0)
 _HIGH_GROUP_HZ: Final = (1209.0, 1336.0, 1477.0, 1633.0)
 
@@ -74,8 +77,8 @@ def find_tones(
     still = _still(peaks[..., 0])
     # Two lines of like strength may change places from frame to frame.
     steady = loud & (still | (_still(low_line) & _still(high_line)))
-    low = _near(low_line * bin_hz + first_hz, _LOW_GROUP_HZ, bin_hz)
-    high = _near(high_line * bin_hz + first_hz, _HIGH_GROUP_HZ, bin_hz)
+    low = _near(_LOW_GROUP_HZ, bin_hz, first_hz)[low_line]
+    high = _near(_HIGH_GROUP_HZ, bin_hz, first_hz)[high_line]
     dtmf = keep_long_runs(steady & low & high & (share > _DTMF_SHARE), _LEAST_DTMF_FRAMES)
     tone = keep_long_runs(steady & (share > _TONE_SHARE), _LEAST_FRAMES) | dtmf
     return grow(tone, _EDGE_FRAMES, _EDGE_FRAMES), dtmf
@@ -88,8 +91,8 @@ def _still(bins: NDArray[np.int64]) -> Mask:
     return found
 
 
-def _near(hertz: NDArray[np.float64], group: tuple[float, ...], tolerance_hz: float) -> Mask:
-    near = np.zeros(hertz.shape, dtype=bool)
-    for one in group:
-        near |= np.abs(hertz - one) <= tolerance_hz
-    return near
+@lru_cache(maxsize=8)
+def _near(group: tuple[float, ...], bin_hz: float, first_hz: Hertz) -> Mask:
+    """Say of each bin whether a frequency of the group is no farther away than the next bin."""
+    hertz = np.arange(_MOST_BINS) * bin_hz + first_hz
+    return np.asarray((np.abs(hertz[:, np.newaxis] - np.array(group)) <= bin_hz).any(axis=1))

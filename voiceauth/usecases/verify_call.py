@@ -127,6 +127,11 @@ class VerifyCall(HearingCall):
         claim = self._claim
         return CarryOver(self._newer, claim.tenant, claim.subject, claim.call, tuple(self._spans))
 
+    @property
+    def patient(self) -> bool:
+        """False while an answer to a challenge may be heard, which is not a span."""
+        return not self.answering.pending
+
     def heard(self, data: bytes) -> None:
         """Note audio bytes; the answer to a challenge is cut from them, too."""
         super().heard(data)

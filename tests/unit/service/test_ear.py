@@ -26,7 +26,7 @@ async def heard(ear: Ear, calls: list[HearingCall], data: list[bytes]) -> list[o
 
 async def test_calls_that_are_due_together_share_a_pass() -> None:
     """A hundred calls cost one pass through the signal room, not a hundred."""
-    ear = Ear(time.monotonic)
+    ear = Ear(time.monotonic, bool)
     calls = [call() for _ in range(100)]
     for _ in range(3):
         await heard(ear, calls, [silence(0.2)] * 100)
@@ -38,7 +38,7 @@ async def test_calls_that_are_due_together_share_a_pass() -> None:
 
 async def test_a_call_hears_what_it_would_hear_alone() -> None:
     """Sharing a pass changes nothing about the spans."""
-    ear, data = Ear(time.monotonic), speech(6.0)
+    ear, data = Ear(time.monotonic, bool), speech(6.0)
     first, *_ = await heard(ear, [call(), call()], [data, speech(5.0, seed=2)])
     ear.close()
 
@@ -50,7 +50,7 @@ async def test_a_call_hears_what_it_would_hear_alone() -> None:
 
 async def test_the_error_of_a_call_is_its_own() -> None:
     """What is wrong with one call's bytes ends that call alone."""
-    ear = Ear(time.monotonic)
+    ear = Ear(time.monotonic, bool)
     mulaw = AudioFormat(Encoding.MULAW)
     bad, good = await heard(ear, [call(mulaw), call()], [b"RIFF" + bytes(96), speech(3.0)])
     ear.close()
@@ -68,9 +68,9 @@ async def test_a_bug_in_the_shared_part_is_a_fault_for_all_and_passes(
     def broken(_: NetSpeech) -> bytes:
         raise RuntimeError
 
-    ear = Ear(time.monotonic)
+    ear = Ear(time.monotonic, bool)
     with monkeypatch.context() as patch:
-        patch.setattr(NetSpeech, "next_block", broken)
+        patch.setattr(NetSpeech, "next_blocks", broken)
         results = await heard(ear, [call(), call()], [silence(0.2)] * 2)
     later = await heard(ear, [call()], [silence(0.2)])
     ear.close()
@@ -81,7 +81,7 @@ async def test_a_bug_in_the_shared_part_is_a_fault_for_all_and_passes(
 
 async def test_a_cancelled_call_leaves_the_others_alone() -> None:
     """A client that hangs up while its piece is heard disturbs nobody."""
-    ear = Ear(time.monotonic)
+    ear = Ear(time.monotonic, bool)
     gone = asyncio.create_task(ear.hear(call(), silence(0.2)))
     stays = asyncio.create_task(ear.hear(call(), silence(0.2)))
     await asyncio.sleep(0)
@@ -105,8 +105,7 @@ async def test_a_block_that_may_complete_a_span_waits_for_nobody(
 ) -> None:
     """An answer rests on it; what waited already goes along."""
     monkeypatch.setattr("voiceauth.service.ear.GATHER_SECONDS", 3600.0)
-    monkeypatch.setattr("voiceauth.service.ear.WORTH_WAITING", -1.0)
-    ear, nearly = Ear(time.monotonic), call()
+    ear, nearly = Ear(time.monotonic, lambda: True), call()
     nearly.speech.cut_every(0.2)
     nearly.speech.cutter.take(nearly.speech.decoder.push(speech(4.0)))
 
@@ -124,8 +123,7 @@ async def test_a_block_that_cannot_complete_a_span_waits_for_others(
 ) -> None:
     """Under load a pass is shared, since nobody waits for what such a block brings."""
     monkeypatch.setattr("voiceauth.service.ear.GATHER_SECONDS", 3600.0)
-    monkeypatch.setattr("voiceauth.service.ear.WORTH_WAITING", -1.0)
-    ear = Ear(time.monotonic)
+    ear = Ear(time.monotonic, lambda: True)
 
     waiting = await _alone(ear, call())
     for _ in range(5):

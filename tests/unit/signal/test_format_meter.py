@@ -12,9 +12,9 @@ def _meter() -> FormatMeter:
 def _hear(meter: FormatMeter, blocks: int, *, active: bool = True, suspect: bool = False) -> int:
     looked = 0
     for _ in range(blocks):
-        if meter.next_is_due():
-            looked += 1
-            meter.vote(active=active, suspect=suspect)
+        due = bool(meter.may_be_due(1))
+        looked += due
+        meter.pass_by((active, suspect) if due else None)
     return looked
 
 
@@ -39,3 +39,17 @@ def test_what_was_suspected_stays_so() -> None:
     meter = _meter()
     _hear(meter, 200, suspect=True)
     assert meter.issues == (Reason.FORMAT_SUSPECT,)
+
+
+def test_what_is_looked_at_does_not_depend_on_how_many_blocks_come_together() -> None:
+    """A run of blocks that begins before the five seconds are full ends as if they came singly."""
+    one, run = _meter(), _meter()
+    _hear(one, 20)
+    _hear(run, 20)
+    _hear(one, 30, suspect=True)
+    asked = run.may_be_due(30)
+    for block in range(30):
+        run.pass_by((True, True) if block in asked else None)
+    _hear(one, 21)
+    _hear(run, 21)
+    assert vars(run) == vars(one)
