@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from latency import demo_recording, machine, mulaw_call
+from latency import demo_recording, machine, mulaw_call, spread
 from numpy.typing import NDArray
 
 from voiceauth.errors import EngineError
@@ -173,16 +173,6 @@ def _clip(rng: np.random.Generator, seconds: float, models: Models) -> Samples:
 def _each_alone(run: Callable[[Samples], object], spans: list[Samples]) -> None:
     for span in spans:
         run(span)
-
-
-def spread(values: NDArray[np.float64]) -> dict[str, float]:
-    """Median with the central 80 %."""
-    low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
-    return {
-        "median": round(float(middle), 2),
-        "low": round(float(low), 2),
-        "high": round(float(high), 2),
-    }
 
 
 async def simulated(models: Models, calls: int, options: argparse.Namespace) -> dict[str, Any]:

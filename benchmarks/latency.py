@@ -233,6 +233,16 @@ def ratio(slower: NDArray[np.float64], faster: NDArray[np.float64]) -> Ratio:
     return Ratio(round(float(np.median(paired)), 2), round(float(low), 2), round(float(high), 2))
 
 
+def spread(values: NDArray[np.float64]) -> dict[str, float]:
+    """Median with the central 80 %."""
+    low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
+    return {
+        "median": round(float(middle), 3),
+        "low": round(float(low), 3),
+        "high": round(float(high), 3),
+    }
+
+
 def machine() -> dict[str, Any]:
     """Describe where the figures come from."""
     described: dict[str, Any] = {

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import soundfile
 import soxr
-from latency import demo_recording, machine
+from latency import demo_recording, machine, spread
 from numpy.typing import NDArray
 from peak import int8_peak, operations, single_peak
 from peer_systems import RATE_HZ, systems
@@ -93,16 +93,6 @@ def interleaved(
             if repeat >= WARM_UP:
                 times[name].append(time.process_time() - began)
     return {name: np.array(found) for name, found in times.items()}
-
-
-def spread(values: NDArray[np.float64]) -> dict[str, float]:
-    """Median with the central 80 % of the repeats."""
-    low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
-    return {
-        "median": round(float(middle), 3),
-        "low": round(float(low), 3),
-        "high": round(float(high), 3),
-    }
 
 
 def peak(times: dict[str, NDArray[np.float64]], options: argparse.Namespace) -> dict[str, Any]:

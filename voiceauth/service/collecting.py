@@ -66,7 +66,8 @@ class Collector:
         if size < speech.missing_bytes:
             self._next_look = speech.missing_bytes
             return False
-        if not (self._rounds.many and call.patient) or speech.may_complete(size):
+        # In order of cost: a call asks the book of challenges whether it may be patient.
+        if speech.may_complete(size) or not self._rounds.many or not call.patient:
             return True
         if speech.seconds_of(size) >= COLLECT_SECONDS and self._last_round is None:
             self._last_round = self._rounds.number

@@ -107,20 +107,16 @@ class Detector:
     def flush(self) -> Frames:
         """Decide all that is left and restart behind a break; the noise floor is kept."""
         # An incomplete last hop is dropped: less than 10 ms of sound cannot be judged.
-        rest = np.zeros(self._use.size - self._use.hop - self._before, dtype=np.float32)
+        rest = np.zeros(self._use.size - self._use.hop - self._use.before, dtype=np.float32)
         frames = detect([self], [[rest]], held_back=0)[0]
         lows = self.context.lows
         self.context = self._fresh()
         self.context.lows = lows
         return frames
 
-    @property
-    def _before(self) -> int:
-        return (self._use.size - self._use.hop) // 2
-
     def _fresh(self) -> Context:
         return Context(
-            samples=np.zeros(self._before, dtype=np.float32),
+            samples=np.zeros(self._use.before, dtype=np.float32),
             hops=np.zeros((0, self._use.hop), dtype=np.float32),
         )
 
@@ -193,7 +189,6 @@ def _measured(
 ) -> list[_Turn]:
     """Measure every new frame, and bring it together with its stream's past."""
     use = analysis(rate_hz)
-    before = (use.size - use.hop) // 2
     windows: list[Samples] = []
     hops: list[Samples] = []
     ends: list[list[int]] = []
@@ -204,7 +199,7 @@ def _measured(
         count = ends[-1][-1]
         if count:
             windows.append(_windows(samples, use, count))
-        new = samples[before : before + count * use.hop].reshape(count, use.hop)
+        new = samples[use.before : use.before + count * use.hop].reshape(count, use.hop)
         hops.append(np.concatenate([context.hops, new]))
         context.samples = samples[count * use.hop :].copy()
     measured = measure(windows, rate_hz)

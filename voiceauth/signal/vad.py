@@ -80,6 +80,8 @@ class Analysis:
 
     hop: int
     size: int
+    before: int
+    """Samples of a window that lie before the hop in its middle."""
     window: Floats
     scale: float
     edges: NDArray[np.int64]
@@ -93,7 +95,7 @@ class Analysis:
 @lru_cache(maxsize=8)
 def analysis(rate_hz: Hertz) -> Analysis:
     """Return the constants of a rate."""
-    size = round(rate_hz * _WINDOW_SECONDS)
+    hop, size = round(rate_hz * HOP_SECONDS), round(rate_hz * _WINDOW_SECONDS)
     window = np.hanning(size + 1)[:-1]
     bin_hz = rate_hz / size
     low, high = _PITCH_HZ
@@ -102,8 +104,9 @@ def analysis(rate_hz: Hertz) -> Analysis:
     pitch = slice(round(_PITCH_BAND_HZ[0] / bin_hz), round(_PITCH_BAND_HZ[1] / bin_hz))
     waves = np.cos(2.0 * np.pi / size * np.outer(np.arange(size)[pitch], lags))
     return Analysis(
-        hop=round(rate_hz * HOP_SECONDS),
+        hop=hop,
         size=size,
+        before=(size - hop) // 2,
         window=(size * window).astype(np.float32),
         scale=2.0 / (size * float(np.sum(window**2))),
         edges=np.round(np.asarray(_BAND_EDGES_HZ) / bin_hz).astype(np.int64),

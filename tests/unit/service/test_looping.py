@@ -175,4 +175,9 @@ def test_a_loop_without_grpc_never_waits() -> None:
 
 async def test_another_loop_is_left_alone() -> None:
     """A server that is embedded in another program's loop runs as that loop does."""
+    loop = asyncio.get_running_loop()
+    before = dict(vars(loop))
     pace_while(lambda: True)
+
+    assert not isinstance(loop, PacedLoop)
+    assert dict(vars(loop)) == before
